@@ -1,0 +1,63 @@
+"""The scanstream command: one module a subcommand, imported only when it is called.
+
+A command module gives `HELP` (one line), `EXAMPLE` (a command line), `add_arguments(parser)` and
+`run(args) -> int` (0 done, 1 the work failed, 2 wrong usage).
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+
+from engine.errors import ConfigError, EngineError
+
+COMMANDS = {
+    "demo": "stream a study, or the project's phantom, through the whole path",
+    "up": "run the whole local stack until Ctrl-C",
+    "gateway": "run the DICOM gateway (C-STORE)",
+    "worker": "run one worker",
+    "send": "send DICOM files as a scanner does",
+    "results": "read results as a downstream consumer does",
+    "doctor": "say what is there, what is missing, and what to do about it",
+    "model": "train and evaluate models",
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; return its exit code. Errors go to stderr in one line."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    name = words[0] if words else ""
+    if name not in COMMANDS:
+        return _overview(name)
+    module = importlib.import_module(f"engine.cli.{name}")
+    parser = argparse.ArgumentParser(
+        prog=f"scanstream {name}",
+        description=module.HELP,
+        epilog=f"example: {module.EXAMPLE}",
+    )
+    module.add_arguments(parser)
+    args = parser.parse_args(words[1:])
+    try:
+        return int(module.run(args))
+    except ConfigError as error:
+        print(f"scanstream {name}: {error}", file=sys.stderr)
+        return 2
+    except EngineError as error:
+        print(f"scanstream {name}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _overview(name: str) -> int:
+    """Print the list of commands; return 0 when it was asked for, 2 when `name` is unknown."""
+    asked = name in ("", "-h", "--help", "help")
+    if not asked:
+        print(f"scanstream: no command `{name}`; these exist:", file=sys.stderr)
+    lines = ["usage: scanstream COMMAND [-h] ...", ""]
+    lines += [f"  {command:<10}{text}" for command, text in COMMANDS.items()]
+    lines += ["", "example: scanstream demo --frames 240 --out out/demo"]
+    print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
+    return 0 if asked else 2

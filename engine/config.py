@@ -1,0 +1,146 @@
+"""Settings: the only reader of the environment and of `scanstream.toml`.
+
+A setting's value comes from, first found: a keyword given in code (a command's option), the
+environment (`SCANSTREAM_` and the name in capitals), `scanstream.toml` (a flat table in the working
+directory, or the file named by `SCANSTREAM_CONFIG`), the default below. Every setting is
+documented in `docs/settings.md`; a test holds that.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from engine.errors import ConfigError
+
+PREFIX = "SCANSTREAM_"
+MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Everything that can be set. Bytes, milliseconds and seconds are in the names."""
+
+    # where the servers are
+    broker: str = "127.0.0.1:9092"
+    triton: str = "127.0.0.1:8001"
+    store: Path = Path("var/store")
+    # the gateway
+    host: str = "127.0.0.1"
+    port: int = 11112
+    ae_title: str = "SCANSTREAM"
+    stat_ae_titles: tuple[str, ...] = ()
+    max_associations: int = 16
+    max_object_bytes: int = 1024 * MIB
+    inline_limit: int = 1 * MIB
+    confirm_timeout_s: float = 20.0
+    bulk_budget_ms: int = 10_000
+    stat_budget_ms: int = 1_000
+    # the topics
+    partitions: int = 8
+    # the worker
+    routes: Path | None = None
+    group: str = "scanstream-worker"
+    tries: int = 3
+    inflight_bytes: int = 64 * MIB
+    inflight_frames: int = 64
+    max_frame_bytes: int = 256 * MIB
+    compute_threads: int = 2
+    backoff_max_s: float = 5.0
+    # batches and the model
+    max_batch: int = 8
+    max_wait_ms: float = 10.0
+    infer_slots: int = 3
+    infer_timeout_s: float = 20.0
+    model_threads: int = 2
+    precision: str = "auto"
+    # logs
+    log_level: str = "INFO"
+
+    def __post_init__(self) -> None:
+        for name in _AT_LEAST_ONE:
+            if getattr(self, name) < 1:
+                raise ConfigError(f"setting `{name}` must be at least 1")
+        if not 1 <= self.port <= 65535:
+            raise ConfigError("setting `port` must be between 1 and 65535")
+        if not 1 <= len(self.ae_title.strip()) <= 16:
+            raise ConfigError("setting `ae_title` must have 1 to 16 characters (PS3.5 6.2, AE)")
+        if self.precision not in ("auto", "fp32", "bf16"):
+            raise ConfigError("setting `precision` must be auto, fp32 or bf16")
+        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+            raise ConfigError("setting `log_level` must be DEBUG, INFO, WARNING or ERROR")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
+        """Read the file and the environment; `given` wins. Raise `ConfigError` naming the setting."""
+        env = os.environ if environ is None else environ
+        found: dict[str, Any] = _from_file(env.get(f"{PREFIX}CONFIG"))
+        for name in _names():
+            text = env.get(PREFIX + name.upper())
+            if text is not None:
+                found[name] = text
+        found |= {name: value for name, value in given.items() if value is not None}
+        unknown = sorted(set(found) - set(_names()))
+        if unknown:
+            raise ConfigError(f"unknown setting `{unknown[0]}`: docs/settings.md lists all of them")
+        types = get_type_hints(cls)
+        return cls(**{name: _parse(name, types[name], value) for name, value in found.items()})
+
+    def as_environ(self) -> dict[str, str]:
+        """Return the settings as environment variables, to hand to a child process."""
+        texts = {name: getattr(self, name) for name in _names()}
+        return {
+            PREFIX + name.upper(): ",".join(value) if isinstance(value, tuple) else str(value)
+            for name, value in texts.items()
+            if value is not None
+        }
+
+
+_AT_LEAST_ONE = (
+    "max_associations",
+    "max_object_bytes",
+    "inline_limit",
+    "partitions",
+    "tries",
+    "inflight_bytes",
+    "inflight_frames",
+    "max_frame_bytes",
+    "compute_threads",
+    "max_batch",
+    "infer_slots",
+    "model_threads",
+)
+
+
+def _names() -> list[str]:
+    return [field.name for field in fields(Settings)]
+
+
+def _from_file(named: str | None) -> dict[str, Any]:
+    path = Path(named or "scanstream.toml")
+    if not path.exists():
+        if named:
+            raise ConfigError(f"{PREFIX}CONFIG names {path}, which does not exist")
+        return {}
+    try:
+        return tomllib.loads(path.read_text())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid TOML: {error}") from None
+
+
+def _parse(name: str, kind: Any, value: Any) -> Any:
+    """Turn text or a TOML value into the setting's type."""
+    try:
+        if kind in (int, float, str):
+            return kind(value)
+        if kind == tuple[str, ...]:
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(str(part).strip() for part in parts if str(part).strip())
+        return Path(value)
+    except (TypeError, ValueError):
+        wanted = getattr(kind, "__name__", "a path")
+        raise ConfigError(f"setting `{name}`: {value!r} is not {wanted}") from None
