@@ -76,7 +76,7 @@ class Settings:
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
-        """Read the file and the environment; `given` wins. Raise `ConfigError` naming the setting."""
+        """Read file and environment; `given` wins. Raise `ConfigError` naming the setting."""
         env = os.environ if environ is None else environ
         found: dict[str, Any] = _from_file(env.get(f"{PREFIX}CONFIG"))
         for name in _names():
