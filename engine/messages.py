@@ -26,7 +26,6 @@ DEAD_LETTER = "scanstream.dead-letter"
 FRAME_TYPE = "scanstream.frame.v1"
 
 
-
 Lane = Literal["bulk", "stat"]
 TOPIC_OF_LANE: dict[str, str] = {"bulk": FRAMES, "stat": FRAMES_STAT}
 

@@ -1,0 +1,140 @@
+"""The way of one frame: decode -> enhance -> infer -> postprocess."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol, TypeVar
+
+import msgspec
+import numpy as np
+
+from engine.batches import Batches, SegmentationModel, Segmented
+from engine.decode import decode
+from engine.enhance import enhance
+from engine.errors import BadMessage, ConfigError
+from engine.messages import FrameMessage, FrameRef, Result, result_id
+from engine.metrics import StageTimes
+from engine.postprocess import measure, segment
+from engine.routes import Route, Routes
+
+T = TypeVar("T")
+
+
+class ValueSource(Protocol):
+    """Where a claim check's value is read from: the object store."""
+
+    def get(self, key: str) -> bytes:
+        """Return the stored bytes; raise `StoreUnavailable`."""
+
+
+class Pipeline:
+    """Carries frames through every stage, side by side; heavy work runs in a small thread pool."""
+
+    def __init__(
+        self,
+        *,
+        routes: Routes,
+        models: Mapping[str, SegmentationModel],
+        store: ValueSource,
+        max_frame_bytes: int,
+        max_batch: int,
+        max_wait_s: float,
+        slots: int,
+        threads: int,
+    ) -> None:
+        missing = sorted(routes.models - set(models))
+        if missing:
+            raise ConfigError(f"setting `routes` names model {missing[0]}, which is not served")
+        self._routes = routes
+        self._store = store
+        self._max_frame_bytes = max_frame_bytes
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frame")
+        self._batches = {
+            name: Batches(model, max_batch=max_batch, max_wait_s=max_wait_s, in_flight=slots)
+            for name, model in models.items()
+        }
+
+    async def process(self, message: FrameMessage, *, run: str = "") -> Result:
+        """Return the frame's result; raise `FrameError` or `DependencyAway`."""
+        times = StageTimes()
+        times.add("transport", max(0.0, (time.time_ns() - message.accepted_ns) / 1e6))
+        route = self._routes.of(message.info)
+        if route is None:
+            return _result(message, None, times, run)
+        image = await self._threaded(self._prepare, message, route, times)
+        segmented = await self._batches[route.model].infer(image, message.deadline_ms / 1e3)
+        times.add("batch", segmented.waited_ms)
+        times.add("infer", segmented.infer_ms)
+        return await self._threaded(_finish, message, route, segmented, times, run)
+
+    async def close(self) -> None:
+        """Stop taking frames; those in flight are cancelled."""
+        for batches in self._batches.values():
+            await batches.close()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _prepare(self, message: FrameMessage, route: Route, times: StageTimes) -> np.ndarray:
+        """Decode and enhance in one hop to a thread; both release the GIL for most of it."""
+        if message.claim is not None:
+            with times.stage("fetch"):
+                message = self._fetched(message)
+        with times.stage("decode"):
+            pixels = decode(message, max_frame_bytes=self._max_frame_bytes)
+        with times.stage("enhance"):
+            return enhance(pixels, message.info, route.chain)
+
+    def _fetched(self, message: FrameMessage) -> FrameMessage:
+        claim = message.claim
+        if claim is None:
+            return message
+        value = self._store.get(claim.key)
+        if len(value) != claim.length:
+            raise BadMessage(f"the stored value has {len(value)} bytes, x-claim {claim.length}")
+        if hashlib.sha256(value).hexdigest() != claim.sha256:
+            raise BadMessage("the stored value differs from the SHA-256 in x-claim")
+        return msgspec.structs.replace(message, value=value)
+
+    async def _threaded(self, work: Callable[..., T], *args: object) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
+
+
+def _finish(
+    message: FrameMessage, route: Route, segmented: Segmented, times: StageTimes, run: str
+) -> Result:
+    info = message.info
+    with times.stage("postprocess"):
+        label_map = segment(segmented.mask, (info.rows, info.columns))
+        findings, masks = measure(
+            label_map, segmented.labels, segmented.confidence, info.pixel_spacing
+        )
+    result = _result(message, route, times, run)
+    return msgspec.structs.replace(
+        result,
+        model=segmented.model,
+        status="degraded" if segmented.late else "ok",
+        degraded=["late"] if segmented.late else [],
+        findings=findings,
+        masks=masks,
+    )
+
+
+def _result(message: FrameMessage, route: Route | None, times: StageTimes, run: str) -> Result:
+    """Return the result without findings: what an unrouted frame gets."""
+    name = route.name if route else ""
+    return Result(
+        id=result_id(message.id, name, run),
+        frame=FrameRef.of(message),
+        route=name,
+        run=run,
+        lane=message.lane,
+        status="unrouted",
+        stages_ms=times.ms,
+        accepted_ns=message.accepted_ns,
+        deadline_ms=message.deadline_ms,
+        published_ns=0,
+        traceparent=message.traceparent,
+    )

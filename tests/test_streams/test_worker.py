@@ -1,0 +1,284 @@
+"""The worker's promises, with the broker and the pipeline played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import msgspec
+import pytest
+
+from engine.errors import BrokerUnavailable, DecodeFailed, ModelUnavailable
+from engine.messages import DeadLetter, FrameInfo, FrameMessage, FrameRef, Result, result_id
+from streams.budget import Budget
+from streams.hold import Hold
+from streams.partition import Outcome
+from streams.worker import FrameWorker
+
+
+def frame_message(number: int) -> FrameMessage:
+    info = FrameInfo(
+        sop_class_uid="1.2.840.10008.5.1.4.1.1.4",
+        sop_instance_uid="2.25.1",
+        study_instance_uid="2.25.2",
+        series_instance_uid="2.25.3",
+        frame_number=number,
+        number_of_frames=99,
+        transfer_syntax_uid="1.2.840.10008.1.2.1",
+        rows=4,
+        columns=4,
+        bits_allocated=16,
+        bits_stored=12,
+        high_bit=11,
+        photometric_interpretation="MONOCHROME2",
+    )
+    return FrameMessage(
+        info=info,
+        value=bytes(32),
+        source="dicom:TEST",
+        time="2026-01-01T00:00:00Z",
+        traceparent="00-" + "1" * 32 + "-" + "1" * 16 + "-01",
+        accepted_ns=0,
+        deadline_ms=0,
+    )
+
+
+def result_of(message: FrameMessage) -> Result:
+    return Result(
+        id=result_id(message.id, "test"),
+        frame=FrameRef.of(message),
+        route="test",
+        lane="bulk",
+        status="ok",
+        accepted_ns=0,
+        deadline_ms=0,
+        published_ns=0,
+        traceparent=message.traceparent,
+    )
+
+
+@dataclass
+class FakeRecord:
+    offset: int
+    value: bytes | None
+    headers: Any
+    generation_id: int = 1
+    topic: str = "scanstream.frames"
+    partition: int = 0
+    key: bytes | None = b"2.25.3"
+
+
+def record(offset: int) -> FakeRecord:
+    _, value, headers = frame_message(offset + 1).to_kafka()
+    return FakeRecord(offset, value, headers)
+
+
+@dataclass
+class Rig:
+    """A worker with hooks, and what it published and acknowledged."""
+
+    process: Callable[[FrameMessage], Awaitable[Result]]
+    max_frames: int = 8
+    generation: int = 1
+    published: list[Outcome] = field(default_factory=list)
+    acknowledged: list[int] = field(default_factory=list)
+    publish_errors: list[Exception] = field(default_factory=list)
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.budget = Budget(max_bytes=10_000, max_frames=self.max_frames)
+        self.hold = Hold(first_s=0.001, max_s=0.002)
+        self.worker = FrameWorker(
+            lambda message: self.process(message),
+            self.publish,
+            generation=lambda: self.generation,
+            budget=self.budget,
+            hold=self.hold,
+            tries=3,
+        )
+
+    async def publish(self, outcome: Outcome) -> None:
+        if self.publish_errors:
+            raise self.publish_errors.pop()
+        self.published.append(outcome)
+
+    async def take(self, one: FakeRecord) -> None:
+        await self.worker.take(one, lambda: self._acknowledge(one.offset))
+
+    def _acknowledge(self, offset: int) -> None:
+        self.acknowledged.append(offset)
+        self.changed.set()
+
+    async def until_acknowledged(self, count: int) -> None:
+        async with asyncio.timeout(5):
+            while len(self.acknowledged) < count:
+                self.changed.clear()
+                await self.changed.wait()
+
+
+@pytest.fixture
+async def rig() -> AsyncIterator[Rig]:
+    async def process(message: FrameMessage) -> Result:
+        return result_of(message)
+
+    made = Rig(process)
+    yield made
+    await made.worker.close()
+
+
+async def test_outcomes_are_released_in_offset_order(rig: Rig) -> None:
+    gates = [asyncio.Event() for _ in range(3)]
+
+    async def process(message: FrameMessage) -> Result:
+        await gates[message.info.frame_number - 1].wait()
+        return result_of(message)
+
+    rig.process = process
+    for offset in range(3):
+        await rig.take(record(offset))
+    for gate in reversed(gates):
+        gate.set()
+    await rig.until_acknowledged(3)
+    assert rig.acknowledged == [0, 1, 2]
+    assert [one.frame.frame_number for one in rig.published if one.frame] == [1, 2, 3]
+
+
+async def test_a_frame_that_fails_three_times_is_a_dead_letter(rig: Rig) -> None:
+    tries = []
+
+    async def process(message: FrameMessage) -> Result:
+        tries.append(1)
+        raise DecodeFailed("the codestream ends early")
+
+    rig.process = process
+    await rig.take(record(0))
+    await rig.until_acknowledged(1)
+    letter = rig.published[0]
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.tries, len(tries)) == ("decode-failed", 3, 3)
+    assert letter.frame is not None
+    assert letter.frame.id == "2.25.1/1"
+
+
+async def test_a_defect_of_ours_costs_one_frame_and_quotes_nothing(rig: Rig) -> None:
+    async def process(message: FrameMessage) -> Result:
+        if message.info.frame_number == 1:
+            raise RuntimeError("Doe^Jane")
+        return result_of(message)
+
+    rig.process = process
+    await rig.take(record(0))
+    await rig.take(record(1))
+    await rig.until_acknowledged(2)
+    letter, result = rig.published
+    assert isinstance(letter, DeadLetter)
+    assert letter.reason == "internal-error"
+    assert b"Doe" not in msgspec.json.encode(letter)
+    assert isinstance(result, Result)
+
+
+@pytest.mark.parametrize(
+    ("value", "headers"),
+    [
+        (b"hello", [("content-type", b"text/plain")]),
+        (None, []),
+        (b"", None),
+        (b"x", [("ce_type", b"scanstream.frame.v1"), ("x-frame", b"\xff\x00")]),
+        (b"x", [("ce_type", b"scanstream.frame.v1"), ("x-frame", b'{"rows": "many"}')]),
+    ],
+    ids=["text", "empty", "no headers", "broken x-frame", "wrong x-frame"],
+)
+async def test_n7_what_is_no_frame_is_a_dead_letter_at_once(
+    rig: Rig, value: bytes | None, headers: Any
+) -> None:
+    await rig.take(FakeRecord(0, value, headers))
+    await rig.take(record(1))
+    await rig.until_acknowledged(2)
+    letter, result = rig.published
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.tries, letter.frame) == ("bad-message", 1, None)
+    assert isinstance(result, Result)
+
+
+async def test_a_dependency_away_is_not_a_try(rig: Rig) -> None:
+    failures = [ModelUnavailable("Triton is away")] * 7
+
+    async def process(message: FrameMessage) -> Result:
+        if failures:
+            raise failures.pop()
+        return result_of(message)
+
+    rig.process = process
+    await rig.take(record(0))
+    await rig.until_acknowledged(1)
+    assert isinstance(rig.published[0], Result)
+
+
+async def test_nothing_is_acknowledged_before_the_broker_confirms(rig: Rig) -> None:
+    rig.publish_errors = [BrokerUnavailable("no answer")] * 3
+    await rig.take(record(0))
+    await rig.until_acknowledged(1)
+    assert rig.publish_errors == []
+    assert len(rig.published) == 1
+
+
+async def test_an_old_generation_acknowledges_nothing(rig: Rig) -> None:
+    gate = asyncio.Event()
+
+    async def process(message: FrameMessage) -> Result:
+        await gate.wait()
+        return result_of(message)
+
+    rig.process = process
+    await rig.take(record(0))
+    rig.generation = 2
+    stale = record(1)
+    await rig.take(stale)  # fetched before the rebalance: dropped, it comes again
+    gate.set()
+    fresh = record(0)
+    fresh.generation_id = 2
+    await rig.worker.revoke([("scanstream.frames", 0)])
+    await rig.take(fresh)
+    await rig.until_acknowledged(1)
+    assert rig.acknowledged == [0]
+
+
+async def test_revoking_gives_the_budget_back(rig: Rig) -> None:
+    async def process(message: FrameMessage) -> Result:
+        await asyncio.Event().wait()
+        raise AssertionError
+
+    rig.process = process
+    for offset in range(5):
+        await rig.take(record(offset))
+    assert rig.budget.frames == 5
+    await rig.worker.revoke([("scanstream.frames", 0)])
+    assert (rig.budget.frames, rig.budget.bytes) == (0, 0)
+
+
+async def test_the_budget_bounds_what_is_in_flight(rig: Rig) -> None:
+    gate = asyncio.Event()
+
+    async def process(message: FrameMessage) -> Result:
+        await gate.wait()
+        return result_of(message)
+
+    rig.process = process
+    for offset in range(8):
+        await rig.take(record(offset))
+    ninth = asyncio.create_task(rig.take(record(8)))
+    await asyncio.sleep(0)
+    assert not ninth.done()
+    gate.set()
+    await ninth
+    await rig.until_acknowledged(9)
+
+
+async def test_a_frame_larger_than_the_budget_passes_alone() -> None:
+    budget = Budget(max_bytes=10, max_frames=4)
+    await budget.acquire(100)
+    assert not budget.has_room(1)
+    await budget.release(100)
+    assert budget.has_room(1)
