@@ -1,0 +1,5 @@
+"""Reading results as a downstream consumer does."""
+
+from engine.results.reader import Reader
+
+__all__ = ["Reader"]
