@@ -25,13 +25,13 @@ class Segmentation(Protocol):
     def confidence(self) -> tuple[float, ...]:
         """One number in [0, 1] a label."""
 
+    @property
+    def model(self) -> ModelRef:
+        """Name, version, digest and precision of what answered."""
+
 
 class SegmentationModel(Protocol):
     """A served model, as `engine.infer.TritonModel` is one."""
-
-    @property
-    def ref(self) -> ModelRef:
-        """Name, version, digest and precision of what answers now."""
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -144,7 +144,7 @@ class Batches:
             mask=answer.mask,
             confidence=answer.confidence,
             labels=self._model.labels,
-            model=self._model.ref,
+            model=answer.model,
             late=one.late,
             waited_ms=waited_ms,
             infer_ms=infer_ms,

@@ -38,7 +38,7 @@ class Settings:
     max_object_bytes: int = 1024 * MIB
     inline_limit: int = 1 * MIB
     confirm_timeout_s: float = 20.0
-    bulk_budget_ms: int = 10_000
+    bulk_budget_ms: int = 60_000
     stat_budget_ms: int = 1_000
     # the topics
     partitions: int = 8

@@ -38,12 +38,14 @@ READY_FILE = "SCANSTREAM_READY_FILE"
 def make_app(settings: Settings, lane: str) -> faust.App:
     """Return the app of one lane: STAT and bulk are separate processes and groups."""
     largest = max_message_bytes(settings)
+    datadir = settings.store / "faust"  # Faust wants one, though no table is on disk
+    datadir.mkdir(parents=True, exist_ok=True)
     app = faust.App(
         f"{settings.group}-{lane}",
         broker=f"kafka://{settings.broker}",
         autodiscover=False,
         store="memory://",
-        datadir=str(settings.store / "faust"),
+        datadir=str(datadir),
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,

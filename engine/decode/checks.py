@@ -1,0 +1,83 @@
+"""What is refused before anything is allocated, and what a decoded frame must be."""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+from engine.errors import DecodeFailed
+from engine.messages import FrameInfo
+
+_BITS_ALLOCATED = (1, 8, 16, 32, 64)
+
+
+def shape_of(info: FrameInfo) -> tuple[int, ...]:
+    """Return `(rows, columns)`, or `(rows, columns, samples)` where there are several samples."""
+    if info.samples_per_pixel == 1:
+        return info.rows, info.columns
+    return info.rows, info.columns, info.samples_per_pixel
+
+
+def dtype_of(info: FrameInfo) -> np.dtype[np.generic]:
+    """Return the dtype of stored values, in this machine's byte order (PS3.5 8.1.1)."""
+    if info.bits_allocated == 1:
+        return np.dtype(np.uint8)
+    return np.dtype(f"{'ui'[info.pixel_representation]}{info.bits_allocated // 8}")
+
+
+def samples_of(info: FrameInfo) -> int:
+    """Return the number of values in the frame."""
+    return info.rows * info.columns * info.samples_per_pixel
+
+
+def check_pixel_module(info: FrameInfo, *, max_frame_bytes: int) -> None:
+    """Raise `DecodeFailed` if the header cannot be right, or promises too large a frame."""
+    if info.bits_allocated not in _BITS_ALLOCATED:
+        raise DecodeFailed(f"BitsAllocated is {info.bits_allocated}, not 1, 8, 16, 32 or 64")
+    if info.bits_stored > info.bits_allocated:
+        raise DecodeFailed(
+            f"BitsStored is {info.bits_stored}, more than BitsAllocated, {info.bits_allocated}"
+        )
+    if info.high_bit != info.bits_stored - 1:  # PS3.5 8.1.1
+        raise DecodeFailed(
+            f"HighBit is {info.high_bit}, not one less than BitsStored, {info.bits_stored}"
+        )
+    needed = samples_of(info) * dtype_of(info).itemsize
+    if needed > max_frame_bytes:
+        raise DecodeFailed(
+            f"the frame would take {needed} bytes, more than `max_frame_bytes`, {max_frame_bytes}"
+        )
+
+
+def check_decoded(pixels: np.ndarray, info: FrameInfo) -> None:
+    """Raise `DecodeFailed` unless a backend gave what the header promises."""
+    if pixels.shape != shape_of(info) or pixels.dtype != dtype_of(info):
+        raise DecodeFailed(
+            f"decoded to {pixels.dtype} {pixels.shape}, "
+            f"the header promises {dtype_of(info)} {shape_of(info)}"
+        )
+
+
+def only_stored_bits(pixels: np.ndarray, info: FrameInfo) -> np.ndarray:
+    """Return `pixels` with the bits above HighBit replaced by the value's own sign or zero.
+
+    The unused bits may hold anything (PS3.5 8.1.1). A frame that is right already, as nearly all
+    are, is returned as it is, without a copy.
+    """
+    unused = info.bits_allocated - info.bits_stored
+    if unused == 0 or pixels.size == 0:
+        return pixels
+    low, high = (
+        (-(1 << (info.bits_stored - 1)), (1 << (info.bits_stored - 1)) - 1)
+        if info.pixel_representation
+        else (0, (1 << info.bits_stored) - 1)
+    )
+    if low <= int(pixels.min()) and int(pixels.max()) <= high:
+        return pixels
+    return (pixels << unused) >> unused
+
+
+def is_native_order(little_endian: bool) -> bool:
+    """Return whether data of that byte order can be used on this machine as it is."""
+    return little_endian == (sys.byteorder == "little")

@@ -1,0 +1,91 @@
+"""What Triton answers: its errors told apart, its tensors read."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from tritonclient.utils import InferenceServerException
+
+from engine.errors import EngineError, FrameError, ModelUnavailable
+from engine.infer.contract import Contract, read_about
+from engine.infer.slots import Slot
+from engine.messages import ModelRef
+
+ALREADY_EXISTS = "StatusCode.ALREADY_EXISTS"
+_REFUSED = ("StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE")
+_FAILED = "StatusCode.INTERNAL"
+_AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
+# Triton 2.51 says these in words only; the status alone does not tell.
+_REGION_LOST = "unable to find shared memory region"
+_STUB_DIED = "stub process"
+_NEVER_STARTED = ("failed to connect", "request timeout expired", "exceeds maximum queue size")
+
+
+class RegionLost(Exception):
+    """The server does not know a region that it knew: it has restarted."""
+
+
+def translated(error: InferenceServerException, name: str) -> EngineError | RegionLost:
+    """Return what a failed request means to the caller."""
+    words = _words(error)
+    if _REGION_LOST in words.lower():
+        return RegionLost(words)
+    if error.status() in _REFUSED:
+        return FrameError(f"Triton refuses the images: {words}")
+    if error.status() == _FAILED and _STUB_DIED not in words.lower():
+        return FrameError(f"model {name} failed on the images: {words}")
+    return unavailable(error, name)
+
+
+def unavailable(error: InferenceServerException, name: str) -> ModelUnavailable:
+    """Return the error of a model that does not answer, in Triton's own words."""
+    return ModelUnavailable(f"Triton does not serve model {name}: {_words(error)}")
+
+
+def is_away(error: InferenceServerException) -> bool:
+    """True where the transport failed, so that the server may not have answered at all."""
+    return str(error.status()).removeprefix("StatusCode.") in _AWAY
+
+
+def is_settled(error: InferenceServerException) -> bool:
+    """True where the server certainly does not work on the request any more."""
+    return not is_away(error) or any(words in _words(error).lower() for words in _NEVER_STARTED)
+
+
+def read_ref(result: Any, name: str, kept: Contract) -> ModelRef:
+    """Return which model answered: from `about` where it gives one, else from its configuration."""
+    about = read_about(result.as_numpy("about")[0]) if kept.has_about else {}
+    return ModelRef(
+        name=name,
+        version=result.get_response().model_version,
+        digest=about.get("digest", kept.digest),
+        precision=about.get("precision", kept.precision),
+    )
+
+
+def read_masks(result: Any, count: int, slot: Slot | None, kept: Contract) -> list[np.ndarray]:
+    """Return `count` masks in memory of their own; the slot is free afterwards."""
+    shape = [count, *kept.input_shape]
+    output = result.get_output("mask")
+    if output is None or list(output.shape) != shape:
+        raise FrameError(f"the model's output `mask` is not of shape {shape}")
+    masks = result.as_numpy("mask") if slot is None else slot.masks
+    return [masks[index].copy() for index in range(count)]
+
+
+def read_confidence(result: Any, count: int, kept: Contract) -> list[tuple[float, ...]]:
+    """Return the confidences of each image, one for each label."""
+    values = result.as_numpy("confidence")
+    if values is None or values.shape != (count, len(kept.labels)):
+        raise FrameError("the model's output `confidence` is not [N, labels]")
+    rows = [tuple(float(one) for one in row) for row in values]
+    if not all(math.isfinite(one) and -1e-3 <= one <= 1.001 for row in rows for one in row):
+        raise FrameError("the model's output `confidence` is not in [0, 1]")
+    return [tuple(min(1.0, max(0.0, one)) for one in row) for row in rows]
+
+
+def _words(error: InferenceServerException) -> str:
+    text = " ".join(str(error.message()).split())
+    return text.removeprefix("[request id: <id_unknown>] ")[:300]

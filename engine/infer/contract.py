@@ -1,0 +1,74 @@
+"""What a served model must look like, read from what Triton says of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from engine.errors import ModelUnavailable
+
+UNKNOWN = "unknown"
+
+
+class Contract(NamedTuple):
+    """A model that takes `image` uint8 [N, 1, rows, columns] and gives `mask` uint8 [N, rows,
+    columns] and `confidence` float32 [N, labels]; `about` uint8 [N, 256] is optional.
+
+    `queue_timeout` is true where a request may bound its own time in the queue.
+    """
+
+    input_shape: tuple[int, int]
+    labels: tuple[str, ...]
+    max_batch: int
+    has_about: bool
+    queue_timeout: bool
+    digest: str
+    precision: str
+
+
+def read_contract(metadata: Any, config: Any) -> Contract:
+    """Read Triton's ModelMetadata and ModelConfig; raise `ModelUnavailable` naming what is wrong.
+
+    `labels` is a parameter of the model's configuration, separated by commas; `digest` and
+    `precision` may be, for models without `about`.
+    """
+    inputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.inputs}
+    outputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.outputs}
+    parameters = {name: given.string_value for name, given in config.parameters.items()}
+    labels = tuple(part.strip() for part in parameters.get("labels", "").split(",") if part.strip())
+    datatype, shape = inputs.get("image", ("", ()))
+    if datatype != "UINT8" or len(shape) != 4 or shape[1] != 1:
+        raise ModelUnavailable(
+            _broken(metadata, "input `image` is not UINT8 [N, 1, rows, columns]")
+        )
+    grid = (int(shape[2]), int(shape[3]))
+    if outputs.get("mask") != ("UINT8", (-1, *grid)):
+        raise ModelUnavailable(_broken(metadata, "output `mask` is not UINT8 [N, rows, columns]"))
+    if outputs.get("confidence") != ("FP32", (-1, len(labels))) or not labels:
+        raise ModelUnavailable(
+            _broken(metadata, "output `confidence` is not FP32 [N, number of parameter `labels`]")
+        )
+    return Contract(
+        input_shape=grid,
+        labels=labels,
+        max_batch=int(config.max_batch_size),
+        has_about="about" in outputs,
+        queue_timeout=bool(config.dynamic_batching.default_queue_policy.allow_timeout_override),
+        digest=parameters.get("digest", UNKNOWN),
+        precision=parameters.get("precision", UNKNOWN),
+    )
+
+
+def read_about(row: np.ndarray) -> dict[str, str]:
+    """Return the JSON object of one row of `about`, empty where it is none."""
+    try:
+        found = json.loads(row.tobytes().decode().strip())
+    except ValueError:
+        return {}
+    return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _broken(metadata: Any, what: str) -> str:
+    return f"Triton's model {metadata.name} does not keep the contract: {what}"

@@ -1,0 +1,1 @@
+"""The embedded stack: the pip broker and the real Triton as child processes on loopback."""

@@ -1,0 +1,185 @@
+"""The whole stack on one machine: broker, topics, Triton, gateway and workers."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from engine.config import Settings
+from engine.errors import LocalStackError
+from engine.local.broker import Broker
+from engine.local.processes import Child, Server
+from engine.local.triton import Triton
+
+MODELS = Path(__file__).resolve().parents[2] / "triton_models" / "cpu"
+READY_FILE = "SCANSTREAM_READY_FILE"  # a role creates the file of this name once it is ready
+TOPICS_LIMIT_S = 60.0
+
+
+class Role(Server):
+    """One of this project's own processes; it is ready when its ready file is there."""
+
+    deadline_s = 120.0  # imports on two busy cores, the kernels' first compilation, a rebalance
+
+    def __init__(
+        self,
+        name: str,
+        words: list[str],
+        folder: Path,
+        settings: Settings,
+        *,
+        ports: Sequence[int | None] = (),
+    ) -> None:
+        super().__init__(folder, ports)
+        self.name = name
+        self.settings = settings
+        self._words = words
+        self._ready_file = (folder / f"{name}.ready").resolve()
+
+    def _make_child(self) -> Child:
+        self._ready_file.unlink(missing_ok=True)
+        return Child(
+            self.name,
+            [sys.executable, "-m", *self._words],
+            log=self.folder / f"{self.name}.log",
+            env=_environment(self.settings) | {READY_FILE: str(self._ready_file)},
+            grace_s=10.0,
+        )
+
+    def _is_ready(self) -> bool:
+        return self._ready_file.exists()
+
+
+class LocalStack:
+    """`with LocalStack(folder, settings) as stack: stack.settings`.
+
+    `settings` come back with the addresses of what was started. With `free_ports` these are free
+    ports of loopback; without, the ports that `settings` name, so that other commands find them.
+    `workers` take the bulk lane, `stat_workers` the STAT lane. Logs are `folder/NAME.log`. All of
+    it ends with the context, or with this process, however that ends.
+    Raises `LocalStackError` when a part cannot start; then nothing is left running.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        settings: Settings,
+        *,
+        workers: int = 1,
+        stat_workers: int = 0,
+        gateway: bool = True,
+        free_ports: bool = True,
+        repository: Path | None = None,
+    ) -> None:
+        self.folder = folder
+        self.settings = settings
+        self._lanes = ["bulk"] * workers + ["stat"] * stat_workers
+        self._with_gateway = gateway
+        self._free_ports = free_ports
+        self.broker = Broker(folder, port=self._fixed("broker"))
+        self.triton = Triton(folder, repository or MODELS, settings, port=self._fixed("triton"))
+        self.gateway: Role | None = None
+        self.workers: list[Role] = []
+
+    @property
+    def servers(self) -> list[Server]:
+        """Everything in the stack, in the order of the way of a frame."""
+        gateway = [self.gateway] if self.gateway else []
+        return [self.broker, self.triton, *gateway, *self.workers]
+
+    def start(self) -> None:
+        """Start everything and wait until all of it is ready."""
+        try:
+            self._reserve()
+            with ThreadPoolExecutor(max_workers=16) as pool:
+                triton = pool.submit(self.triton.start)
+                self.broker.start()
+                create_topics(self.settings)
+                # Workers hold their frames until Triton is there; they need not wait to start.
+                roles = [pool.submit(server.start) for server in self.servers[2:]]
+                for started in (triton, *roles):
+                    started.result()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """End everything: first who uses, then who serves."""
+        with ThreadPoolExecutor(max_workers=16) as pool:
+            list(pool.map(Server.stop, self.servers[2:]))
+            list(pool.map(Server.stop, self.servers[:2]))
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _reserve(self) -> None:
+        """Take all ports, put the addresses into the settings, and make the roles with them."""
+        self.broker.reserve()
+        self.triton.reserve()
+        self.settings = replace(
+            self.settings, broker=self.broker.address, triton=self.triton.address
+        )
+        if self._with_gateway:
+            port = None if self._free_ports else self.settings.port
+            gateway = self._role("gateway", ["engine.cli", "gateway"], [port])
+            gateway.reserve()
+            self.settings = replace(self.settings, port=gateway.ports[0])
+            gateway.settings = self.settings
+            self.gateway = gateway
+        self.workers = [
+            self._role(f"worker-{lane}-{number}", ["streams", "worker", "--lane", lane])
+            for number, lane in enumerate(self._lanes, 1)
+        ]
+
+    def _role(self, name: str, words: list[str], ports: Sequence[int | None] = ()) -> Role:
+        return Role(name, words, self.folder, self.settings, ports=ports)
+
+    def _fixed(self, setting: str) -> int | None:
+        """Return the port that `setting` names, None when any free one will do."""
+        if self._free_ports:
+            return None
+        address: str = getattr(self.settings, setting)
+        host, _, port = address.rpartition(":")
+        if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+            raise LocalStackError(
+                f"setting `{setting}` is {address}: the local stack needs 127.0.0.1:PORT"
+            )
+        return int(port)
+
+
+def create_topics(settings: Settings) -> None:
+    """Create all topics on `settings.broker`; raise `LocalStackError` when that fails."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "streams", "topics"],
+            env=_environment(settings),
+            capture_output=True,
+            text=True,
+            timeout=TOPICS_LIMIT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        raise LocalStackError(f"topics: not created after {TOPICS_LIMIT_S:.0f} s") from None
+    if done.returncode != 0:
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        raise LocalStackError(f"topics: not created: {lines[-1] if lines else done.returncode}")
+
+
+def _environment(settings: Settings) -> dict[str, str]:
+    return {**os.environ, **settings.as_environ(), "PYTHONUNBUFFERED": "1"}

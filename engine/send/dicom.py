@@ -1,0 +1,247 @@
+"""The C-STORE SCU: each object in its own transfer syntax, its encoded bytes untouched."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from pydicom import Dataset
+from pydicom.filereader import read_file_meta_info
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom import AE, _config
+
+from engine.errors import EngineError
+
+SUCCESS: Final = 0x0000
+MAX_CONTEXTS: Final = 128  # presentation context ids are odd and at most 255 (PS3.8 9.3.2.2)
+HIGH: Final = 1
+MEDIUM: Final = 0
+
+STATUSES: Final = {
+    0x0000: "success",
+    0x0122: "SOP class not supported",
+    0xA700: "out of resources: send it again later",
+    0xA900: "data set does not match",
+    0xC000: "cannot understand",
+}
+
+Source = Path | Dataset
+Progress = Callable[[], None]
+
+
+class NotSent(EngineError):
+    """No association with the gateway; nothing more can be sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One object that was not accepted, and why. `index` is its place in the input."""
+
+    index: int
+    path: str
+    reason: str
+
+
+@dataclass(slots=True)
+class SendReport:
+    """What became of every object."""
+
+    sent: int = 0
+    accepted: int = 0
+    seconds: float = 0.0
+    statuses: Counter[str] = field(default_factory=Counter)
+    refused: list[Refusal] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """True when every object was accepted."""
+        return not self.refused
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    index: int
+    source: Source
+    path: str
+    context: tuple[str, str]  # SOP class, transfer syntax
+    due_s: float
+
+
+def find_files(paths: Iterable[Path]) -> Iterator[Path]:
+    """Yield files, and those below folders, in the order of their names."""
+    for path in paths:
+        if path.is_dir():
+            yield from sorted(each for each in path.rglob("*") if each.is_file())
+        else:
+            yield path
+
+
+def send_dicom(
+    sources: Sequence[Source],
+    host: str,
+    port: int,
+    *,
+    ae_title: str = "SCANSTREAM-SCU",
+    called_ae_title: str = "SCANSTREAM",
+    associations: int = 1,
+    rate_hz: float | None = None,
+    stat: bool = False,
+    progress: Progress | None = None,
+) -> SendReport:
+    """Send files (paths) or data sets with C-STORE; return what became of each.
+
+    `rate_hz` is open loop: object i is due i / rate after the start, whatever the answers do; one
+    that is late is sent at once. `stat` asks for priority HIGH. `progress` is called after each
+    object. A file that is not DICOM, or whose SOP class and transfer syntax the gateway does not
+    take, is a `Refusal`. Raise `NotSent` when there is no association at all.
+    """
+    _quieten()
+    report, lock = SendReport(), threading.Lock()
+    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    planned = _plan(sources, report, rate_hz)
+    for job in planned:
+        jobs.put(job)
+    ae = _requestor(ae_title, planned)
+    started = time.monotonic()
+
+    def work() -> None:
+        for status, job in _send_all(ae, (host, port, called_ae_title), jobs, started, stat):
+            with lock:
+                _count(report, job, status)
+                if progress is not None:
+                    progress()
+
+    _run_together(work, min(associations, len(planned)))
+    report.seconds = time.monotonic() - started
+    report.refused.sort(key=lambda refusal: refusal.index)
+    return report
+
+
+def _quieten() -> None:
+    """The libraries quote identifiers in logs and warnings; and send files as they are."""
+    _config.LOG_HANDLER_LEVEL = "none"
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    for name in ("pydicom", "pynetdicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _plan(sources: Sequence[Source], report: SendReport, rate_hz: float | None) -> list[_Job]:
+    """Look at every source's SOP class and transfer syntax; refuse what is not DICOM."""
+    jobs: list[_Job] = []
+    for index, source in enumerate(sources):
+        path = str(source) if isinstance(source, Path) else f"data set {index}"
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                context = _context(source)
+        except Exception as error:  # a file from outside can fail in any way inside pydicom
+            report.refused.append(Refusal(index, path, f"not DICOM ({type(error).__name__})"))
+            continue
+        due_s = len(jobs) / rate_hz if rate_hz else 0.0
+        jobs.append(_Job(index, source, path, context, due_s))
+    return jobs
+
+
+def _context(source: Source) -> tuple[str, str]:
+    if isinstance(source, Dataset):
+        return str(source.SOPClassUID), str(source.file_meta.TransferSyntaxUID)
+    meta = read_file_meta_info(source)
+    return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
+
+
+def _requestor(ae_title: str, jobs: Sequence[_Job]) -> Any:
+    ae = AE(ae_title=ae_title)
+    ae.maximum_pdu_size = 0
+    contexts = sorted({job.context for job in jobs})
+    if len(contexts) > MAX_CONTEXTS:
+        raise NotSent(
+            f"the files have {len(contexts)} pairs of SOP class and transfer syntax; an"
+            f" association takes {MAX_CONTEXTS}: send them in several runs"
+        )
+    for sop_class, transfer_syntax in contexts:
+        ae.add_requested_context(sop_class, transfer_syntax or ImplicitVRLittleEndian)
+    return ae
+
+
+def _send_all(
+    ae: Any,
+    peer: tuple[str, int, str],
+    jobs: queue.SimpleQueue[_Job],
+    started: float,
+    stat: bool,
+) -> Iterator[tuple[int | str, _Job]]:
+    """Yield the status of each job taken from the queue, over one association."""
+    host, port, called = peer
+    association = ae.associate(host, port, ae_title=called)
+    if not association.is_established:
+        raise NotSent(f"no association with {called} at {host}:{port}: is a gateway there?")
+    try:
+        while association.is_established:
+            try:
+                job = jobs.get_nowait()
+            except queue.Empty:
+                return
+            _wait_until(started + job.due_s)
+            yield _send(association, job, HIGH if stat else MEDIUM), job
+        raise NotSent(f"the gateway at {host}:{port} closed the association")
+    finally:
+        if association.is_established:
+            association.release()
+
+
+def _send(association: Any, job: _Job, priority: int) -> int | str:
+    """Send one object; return its status, or the reason why there is none."""
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            answer = association.send_c_store(job.source, priority=priority)
+    except ValueError:
+        return "the gateway does not take its SOP class in its transfer syntax"
+    except Exception as error:  # pydicom and the file: anything
+        return f"cannot be sent ({type(error).__name__})"
+    return int(answer.Status) if "Status" in answer else "no answer; the association ended"
+
+
+def _wait_until(due: float) -> None:
+    delay = due - time.monotonic()
+    if delay > 0:
+        time.sleep(delay)
+
+
+def _count(report: SendReport, job: _Job, status: int | str) -> None:
+    report.sent += 1
+    text = status if isinstance(status, str) else STATUSES.get(status, "refused")
+    if isinstance(status, int):
+        report.statuses[f"0x{status:04X}"] += 1
+        text = f"0x{status:04X} {text}"
+    if status == SUCCESS:
+        report.accepted += 1
+    else:
+        report.refused.append(Refusal(job.index, job.path, text))
+
+
+def _run_together(work: Callable[[], None], count: int) -> None:
+    """Run `work` in `count` threads; raise the first error after all have ended."""
+    errors: list[Exception] = []
+
+    def guarded() -> None:
+        try:
+            work()
+        except Exception as error:  # raised below, in the caller's thread
+            errors.append(error)
+
+    threads = [threading.Thread(target=guarded, name=f"send-{n}") for n in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise errors[0]

@@ -1,0 +1,96 @@
+"""Draw crops from enhanced pictures and vary them as scanners and people do."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from engine.training.net import scale
+
+CROP = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ranges:
+    """How far a crop is varied; standard deviations unless said otherwise."""
+
+    elsewhere: float = 0.25  # share of crops that lie anywhere, not at the heart
+    jitter: float = 36.0  # pixels, uniform
+    rotation: float = 0.5  # radians
+    zoom: float = 0.16  # of the logarithm
+    flip: float = 0.25  # chance, for each axis
+    gamma: float = 0.25  # of the logarithm
+    contrast: float = 0.15  # of the logarithm
+    brightness: float = 0.2  # in standard deviations of the picture
+    bias: float = 0.25  # likewise, a smooth field
+    noise: float = 0.12  # likewise, uniform from 0
+    blur: float = 0.25  # chance
+
+
+def centres(masks: Tensor) -> Tensor:
+    """Return each mask's centroid (x, y) in pixels; the picture's centre where it is empty."""
+    count, rows, columns = masks.shape
+    found = torch.tensor([[columns / 2, rows / 2]]).repeat(count, 1)
+    for k in range(count):
+        inside = masks[k].nonzero().float()
+        if len(inside):
+            found[k] = inside.mean(dim=0).flip(0)
+    return found
+
+
+def draw(
+    images: Tensor, masks: Tensor, hearts: Tensor, ranges: Ranges, rng: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return one varied crop of each picture.
+
+    `images`, `masks`: uint8 [B, 256, 256]; `hearts`: float32 [B, 2], (x, y). Returns the net's
+    input and the mask, both float32 [B, 1, 128, 128].
+    """
+    grid = _grid(hearts, images.shape[-1], ranges, rng)
+    x = functional.grid_sample(
+        images[:, None].float(), grid, padding_mode="border", align_corners=False
+    )
+    y = functional.grid_sample(masks[:, None].float(), grid, align_corners=False)
+    return _vary(x, ranges, rng), (y >= 0.5).float()
+
+
+def _grid(hearts: Tensor, side: int, ranges: Ranges, rng: torch.Generator) -> Tensor:
+    """Return where each pixel of each crop comes from, in grid_sample's coordinates."""
+    count = len(hearts)
+    near = hearts + (torch.rand(count, 2, generator=rng) * 2 - 1) * ranges.jitter
+    free = torch.rand(count, 2, generator=rng) * (side - CROP / 2) + CROP / 4
+    anywhere = torch.rand(count, 1, generator=rng) < ranges.elsewhere
+    centre = torch.where(anywhere, free, near)
+    turn = torch.randn(count, generator=rng) * ranges.rotation
+    zoom = torch.exp(torch.randn(count, generator=rng) * ranges.zoom)
+    sign = 1 - 2 * (torch.rand(count, 2, generator=rng) < ranges.flip).float()
+    cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
+    matrix = torch.stack((cos, -sin, sin, cos), dim=1).view(count, 2, 2) * sign[:, None, :]
+    steps = torch.arange(CROP) - (CROP - 1) / 2
+    offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
+    pixels = torch.einsum("bij,hwj->bhwi", matrix, offsets) + centre[:, None, None]
+    return (2 * pixels + 1) / side - 1
+
+
+def _vary(x: Tensor, ranges: Ranges, rng: torch.Generator) -> Tensor:
+    """Vary grey values: gamma, contrast, brightness, a bias field, blur, noise."""
+    count = len(x)
+
+    def normal(spread: float, *shape: int) -> Tensor:
+        return torch.randn(count, 1, *(shape or (1, 1)), generator=rng) * spread
+
+    x = 255 * (x / 255).clamp(0, 1) ** torch.exp(normal(ranges.gamma))
+    x = scale(x) * torch.exp(normal(ranges.contrast)) + normal(ranges.brightness)
+    field = functional.interpolate(
+        normal(ranges.bias, 4, 4), size=(CROP, CROP), mode="bicubic", align_corners=True
+    )
+    x = x + field
+    blurred = (torch.rand(count, 1, 1, 1, generator=rng) < ranges.blur).float()
+    share = blurred * torch.rand(count, 1, 1, 1, generator=rng)
+    x = torch.lerp(x, functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False), share)
+    noise = torch.rand(count, 1, 1, 1, generator=rng) * ranges.noise * math.sqrt(3)
+    return x + torch.randn(x.shape, generator=rng) * noise

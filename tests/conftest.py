@@ -1,0 +1,57 @@
+"""Fixtures for all tests: the real servers, each started once a session and only when used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Settings
+from engine.errors import LocalStackError
+from engine.local.broker import Broker
+from engine.local.processes import Server
+from engine.local.stack import MODELS
+from engine.local.triton import Triton
+
+IN_CI = os.environ.get("CI") == "true"
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of a broker that speaks Kafka's protocol, with no topics."""
+    server = Broker(tmp_path_factory.mktemp("broker"))
+    _start(server)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """gRPC address of the real Triton, with the models of triton_models/cpu."""
+    server = Triton(tmp_path_factory.mktemp("triton"), MODELS, Settings())
+    _start(server)
+    yield server.address
+    server.stop()
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    """Make settings whose folders are this test's own; keywords win."""
+
+    def make(**given: Any) -> Settings:
+        return Settings(**{"store": tmp_path / "store", **given})
+
+    return make
+
+
+def _start(server: Server) -> None:
+    """Start a server; outside CI a machine that cannot run it skips the tests that need it."""
+    try:
+        server.start()
+    except LocalStackError as error:
+        if IN_CI:
+            raise
+        pytest.skip(str(error))

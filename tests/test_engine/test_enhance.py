@@ -1,0 +1,131 @@
+"""The enhancement chains."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import kernels
+from engine import enhance as chains
+from engine.enhance import CHAINS, enhance, enhance_array, warm
+from engine.errors import EnhanceFailed
+from engine.messages import FrameInfo
+from tests.test_kernels.frames import picture
+
+
+def info_of(pixels: Any, **changed: Any) -> FrameInfo:
+    told: dict[str, Any] = {
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.4",
+        "sop_instance_uid": "2.25.1",
+        "study_instance_uid": "2.25.2",
+        "series_instance_uid": "2.25.3",
+        "frame_number": 5,
+        "transfer_syntax_uid": "1.2.840.10008.1.2.1",
+        "rows": pixels.shape[0],
+        "columns": pixels.shape[1],
+        "samples_per_pixel": pixels.shape[2] if pixels.ndim == 3 else 1,
+        "bits_allocated": 16,
+        "bits_stored": 12,
+        "high_bit": 11,
+        "photometric_interpretation": "MONOCHROME2",
+    }
+    return FrameInfo(**(told | changed))
+
+
+@pytest.mark.parametrize("shape", [(256, 256), (512, 512), (100, 231), (1, 1), (3, 700)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
+def test_cine_gives_uint8_256(shape: tuple[int, int], dtype: type) -> None:
+    pixels = picture(shape, dtype=dtype, top=255)
+    got = enhance(pixels, info_of(pixels), "cine")
+    assert got.shape == (256, 256)
+    assert got.dtype == np.uint8
+
+
+def test_cine_is_its_steps() -> None:
+    pixels = picture((200, 240), dtype=np.int16)
+    want = kernels.percentile_window(pixels, low=1, high=99.5)
+    want = kernels.letterbox(kernels.clahe(want, clip_limit=2.0), size=256)
+    np.testing.assert_array_equal(enhance_array(pixels, "cine"), kernels.normalise(want))
+
+
+def test_training_and_serving_see_the_same_picture() -> None:
+    pixels = picture((256, 256), dtype=np.int16)
+    served = enhance(
+        np.frombuffer(pixels.tobytes(), np.int16).reshape(256, 256), info_of(pixels), "cine"
+    )
+    np.testing.assert_array_equal(served, enhance_array(pixels, "cine"))
+
+
+def test_the_rescale_of_the_scanner_does_not_change_the_picture() -> None:
+    pixels = picture((128, 128))
+    plain = enhance(pixels, info_of(pixels), "cine").astype(int)
+    info = info_of(pixels, rescale_slope=0.25, rescale_intercept=-1024.0)
+    # a level at an edge may fall to the other side, and CLAHE widens the step
+    assert np.mean(abs(enhance(pixels, info, "cine") - plain) > 1) < 0.001
+
+
+def test_monochrome1_is_inverted() -> None:
+    pixels = picture((256, 256))
+    info = info_of(pixels, photometric_interpretation="MONOCHROME1")
+    rescaled = info_of(
+        pixels, photometric_interpretation="MONOCHROME1", rescale_slope=2.0, rescale_intercept=1.0
+    )
+    want = enhance_array(65535 - pixels, "cine")
+    np.testing.assert_array_equal(enhance(pixels, info, "cine"), want)
+    assert np.mean(abs(enhance(pixels, rescaled, "cine").astype(int) - want) > 1) < 0.001
+
+
+def test_colour_becomes_luma() -> None:
+    grey = picture((64, 48), dtype=np.uint8, top=255)
+    rgb = np.stack([grey, grey, grey], axis=-1)
+    got = enhance(rgb, info_of(rgb, photometric_interpretation="RGB"), "cine")
+    want = enhance_array(grey, "cine")
+    assert np.mean(abs(got.astype(int) - want) > 1) < 0.01
+    ybr = np.stack([grey, grey // 2, grey // 3], axis=-1)
+    for meaning in ("YBR_FULL", "YBR_FULL_422", "YBR_RCT", "YBR_ICT"):
+        got = enhance(ybr, info_of(ybr, photometric_interpretation=meaning), "cine")
+        np.testing.assert_array_equal(got, want)
+
+
+def test_luma_weighs_green_most() -> None:
+    rgb = np.zeros((3, 1, 3), np.uint8)
+    rgb[0, 0, 0] = rgb[1, 0, 1] = rgb[2, 0, 2] = 100
+    luma = chains._grey(rgb, info_of(rgb, photometric_interpretation="RGB"))
+    np.testing.assert_allclose(luma, [[29.9], [58.7], [11.4]], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        ({"rows": 9}, "header promises"),
+        ({"samples_per_pixel": 3}, "header promises"),
+        ({"photometric_interpretation": "PALETTE COLOR"}, "PALETTE COLOR"),
+        ({"rescale_slope": float("nan")}, "slope"),
+        ({"rescale_intercept": float("inf")}, "intercept"),
+    ],
+)
+def test_what_cannot_be_enhanced_is_refused(changed: dict[str, Any], text: str) -> None:
+    pixels = picture((8, 8))
+    with pytest.raises(EnhanceFailed, match=f"frame 5, chain cine: .*{text}"):
+        enhance(pixels, info_of(pixels, **changed), "cine")
+
+
+def test_an_unknown_chain_names_those_that_exist() -> None:
+    pixels = picture((8, 8))
+    with pytest.raises(EnhanceFailed, match=r"chain other: .*these exist: cine"):
+        enhance(pixels, info_of(pixels), "other")
+    with pytest.raises(EnhanceFailed, match="these exist: cine"):
+        enhance_array(pixels, "other")
+    with pytest.raises(EnhanceFailed, match="NaN"):
+        enhance_array(np.full((4, 4), np.nan), "cine")
+
+
+def test_a_pixel_that_varies_in_nothing_gives_the_middle() -> None:
+    assert (enhance_array(np.full((256, 256), 77, np.int16), "cine") == 128).all()
+
+
+def test_warm_compiles_every_chain() -> None:
+    warm()
+    assert "cine" in CHAINS

@@ -1,0 +1,92 @@
+"""Serve model.onnx with OpenVINO behind Triton's Python backend.
+
+Input `image` uint8 [N, 1, 256, 256]; outputs `mask` uint8 [N, 256, 256], `confidence` float32
+[N, 1] and, only when asked for, `about` uint8 [N, 256]: space-padded JSON that says what served.
+"""
+
+import hashlib
+import json
+import os
+
+import numpy as np
+import openvino
+import triton_python_backend_utils as pb_utils
+
+ABOUT_BYTES = 256
+
+
+def setting(config, name):
+    """Return the environment's value, else the parameter of config.pbtxt."""
+    given = os.environ.get(f"SCANSTREAM_{name.upper()}")
+    return given or config["parameters"][name]["string_value"]
+
+
+def chosen_precision(core, wanted):
+    """Return fp32 or bf16; `auto` takes bf16 where the processor computes in it."""
+    if wanted not in ("auto", "fp32", "bf16"):
+        raise pb_utils.TritonModelException(f"precision must be auto, fp32 or bf16, got {wanted}")
+    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    if wanted == "auto":
+        return "bf16" if able else "fp32"
+    return wanted
+
+
+class TritonPythonModel:
+    """One instance: a compiled model and one inference request."""
+
+    def initialize(self, args):
+        """Compile the model with explicit threads and precision; OpenVINO would choose silently."""
+        config = json.loads(args["model_config"])
+        path = os.path.join(args["model_repository"], args["model_version"], "model.onnx")
+        core = openvino.Core()
+        precision = chosen_precision(core, setting(config, "precision"))
+        options = {
+            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_NUM_THREADS": int(setting(config, "model_threads")),
+            "NUM_STREAMS": 1,
+            "PERFORMANCE_HINT": "LATENCY",
+        }
+        self.request = core.compile_model(path, "CPU", options).create_infer_request()
+        with open(path, "rb") as file:
+            digest = hashlib.sha256(file.read()).hexdigest()
+        runtime = "openvino " + openvino.__version__.split("-")[0]
+        about = {"digest": digest, "precision": precision, "runtime": runtime}
+        text = json.dumps(about).encode().ljust(ABOUT_BYTES)
+        self.about = np.frombuffer(text, np.uint8)
+        side = config["input"][0]["dims"][-1]
+        self.run(np.zeros((1, 1, side, side), np.uint8))  # the first run allocates
+
+    def run(self, images):
+        """Return `(mask, confidence)` of uint8 [N, 1, H, W]; both own their memory."""
+        found = self.request.infer({"image": images})
+        return found["mask"].copy(), found["confidence"].copy()
+
+    def execute(self, requests):
+        """Run all requests as one batch; an error is answered to each of them."""
+        # as_numpy() of this build repeats the first value everywhere under numpy 2
+        images = [np.from_dlpack(pb_utils.get_input_tensor_by_name(r, "image")) for r in requests]
+        try:
+            mask, confidence = self.run(images[0] if len(images) == 1 else np.concatenate(images))
+        except Exception as error:
+            failed = pb_utils.TritonError(f"unet-lv: {error}")
+            return [pb_utils.InferenceResponse(error=failed) for _ in requests]
+        responses, start = [], 0
+        for request, image in zip(requests, images):
+            stop = start + len(image)
+            outputs = {"mask": mask[start:stop], "confidence": confidence[start:stop]}
+            responses.append(self.answer(request, outputs, len(image)))
+            start = stop
+        return responses
+
+    def answer(self, request, outputs, count):
+        """Build one response with the outputs that its request asked for."""
+        wanted = request.requested_output_names()
+        if "about" in wanted:
+            outputs["about"] = np.tile(self.about, (count, 1))
+        # Tensor(name, array) of this build yields zero bytes under numpy 2
+        tensors = [
+            pb_utils.Tensor.from_dlpack(name, values)
+            for name, values in outputs.items()
+            if name in wanted
+        ]
+        return pb_utils.InferenceResponse(output_tensors=tensors)
