@@ -18,6 +18,7 @@ help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (quick when it is up to date)
+	@:
 
 demo: setup ## stream the demo through the whole path on the embedded stack; results in out/demo
 	$(BIN)/scanstream demo
@@ -43,7 +44,8 @@ clean: ## remove .venv and what the commands wrote
 # servers must not bring their numpy.
 $(STAMP):
 	@scripts/check-python $(PYTHON)
-	@test -x $(BIN)/python || { echo "setup: making $(VENV)"; $(PYTHON) -m venv $(VENV); }
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
+	  || { echo "setup: making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
 	@echo "setup: 1/3 locked dependencies (about 2 GB, a minute or two)"
 	@$(PIP) --require-hashes -r requirements/run.txt
 	@echo "setup: 2/3 embedded servers (Kafka's protocol, Triton)"

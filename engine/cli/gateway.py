@@ -64,4 +64,3 @@ def _say_ready(settings: Settings, gateway: Gateway) -> None:
     ready = os.environ.get("SCANSTREAM_READY_FILE")
     if ready:
         Path(ready).touch()
-

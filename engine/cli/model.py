@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from engine.training.data import Bytes, Pictures, Slice
+    from engine.training.net import UNet
     from engine.training.train import Plan, Score
 
     Floats = NDArray[np.float32]
@@ -130,7 +131,7 @@ def _validation(folder: Path, subjects: list[str], threshold: float) -> Score:
 
     slices = load_slices(folder, subjects)
 
-    def score(net: object) -> dict[str, float]:
+    def score(net: UNet) -> dict[str, float]:
         found = evaluate(slices, predictor(net, threshold))
         return {"dice": found.mean, "worst": found.worst, "pooled": found.pooled}
 
@@ -147,9 +148,11 @@ def _evaluate(args: argparse.Namespace) -> int:
     if args.triton:
         found = _served(args.triton, args, slices)
     else:
-        with tempfile.TemporaryDirectory(prefix="scanstream-") as folder:
-            with Triton(Path(folder), args.repository or MODELS, Settings.load()) as triton:
-                found = _served(triton.address, args, slices)
+        with (
+            tempfile.TemporaryDirectory(prefix="scanstream-") as folder,
+            Triton(Path(folder), args.repository or MODELS, Settings.load()) as triton,
+        ):
+            found = _served(triton.address, args, slices)
     _print_score(found, as_json=args.json)
     return 0
 

@@ -53,7 +53,9 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"{missing[0]} does not exist")
     files = list(find_files(args.paths)) * args.repeat
     with _bar(len(files), args.progress) as tick:
-        report = _to_dicom(files, args, tick) if args.to == "dicom" else _to_kafka(files, args, tick)
+        report = (
+            _to_dicom(files, args, tick) if args.to == "dicom" else _to_kafka(files, args, tick)
+        )
     _tell(report, args.json)
     return 0 if report.ok else 1
 
@@ -111,9 +113,7 @@ def _publish_file(path: Path, settings: Settings, publisher: Publisher, stat: bo
     store = LocalStore(settings.store)
     keep(store, object_key(instance.sop_instance_uid), b"\0" * 128 + data[128:])
     origin = Origin.now("/kafka/send", "stat" if stat else "bulk", settings)
-    publisher.publish(
-        messages(instance, origin, store=store, inline_limit=settings.inline_limit)
-    )
+    publisher.publish(messages(instance, origin, store=store, inline_limit=settings.inline_limit))
 
 
 def _address(text: str) -> tuple[str, int]:

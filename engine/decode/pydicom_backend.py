@@ -9,9 +9,10 @@ from __future__ import annotations
 import logging
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from pydicom.pixels import get_decoder
+from pydicom.pixels.decoders.base import get_decoder
 
 from engine.decode import codestream
 from engine.decode.checks import only_stored_bits, shape_of
@@ -55,22 +56,24 @@ class PydicomBackend:
     def decode(self, message: FrameMessage) -> np.ndarray:
         """Return stored values in an array of their own."""
         info = message.info
-        photometric = _check(message.value, info)
+        options: dict[str, Any] = {  # pydicom 3.0.2 annotates `**kwargs` wrongly
+            "rows": info.rows,
+            "columns": info.columns,
+            "samples_per_pixel": info.samples_per_pixel,
+            "number_of_frames": 1,
+            "bits_allocated": info.bits_allocated,
+            "bits_stored": info.bits_stored,
+            "pixel_representation": info.pixel_representation,
+            "photometric_interpretation": _check(message.value, info),
+            "planar_configuration": info.planar_configuration,
+        }
         pixels, _ = get_decoder(info.transfer_syntax_uid).as_array(
             _encapsulated(message.value),
             index=0,
             raw=True,
             validate=False,  # done in `_check`, without pydicom's warnings
             decoding_plugin=self.plugin,
-            rows=info.rows,
-            columns=info.columns,
-            samples_per_pixel=info.samples_per_pixel,
-            number_of_frames=1,
-            bits_allocated=info.bits_allocated,
-            bits_stored=info.bits_stored,
-            pixel_representation=info.pixel_representation,
-            photometric_interpretation=photometric,
-            planar_configuration=info.planar_configuration,
+            **options,
         )
         pixels = pixels.reshape(shape_of(info))
         if only_stored_bits(pixels, info) is not pixels:

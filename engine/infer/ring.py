@@ -55,7 +55,8 @@ class Ring:
         try:
             slot = self._slots.take()
         except (OSError, SharedMemoryException) as error:
-            return self._stop_sharing(f"no room in /dev/shm: {error}")
+            self._stop_sharing(f"no room in /dev/shm: {error}")
+            return None
         if slot is None or slot.session == self._session:
             return slot
         session = self._session
@@ -65,7 +66,8 @@ class Ring:
             self._slots.release(slot)
             if not isinstance(error, InferenceServerException) or answers.is_away(error):
                 raise
-            return self._stop_sharing(f"the server refuses it: {error.message()}")
+            self._stop_sharing(f"the server refuses it: {error.message()}")
+            return None
         slot.session = session
         return slot
 

@@ -80,7 +80,7 @@ class LocalStack:
     ) -> None:
         self.folder = folder
         self.settings = settings
-        self._lanes = ["bulk"] * workers + ["stat"] * stat_workers
+        self._lanes = {"bulk": workers, "stat": stat_workers}
         self._with_gateway = gateway
         self._free_ports = free_ports
         self.broker = Broker(folder, port=self._fixed("broker"))
@@ -144,7 +144,8 @@ class LocalStack:
             self.gateway = gateway
         self.workers = [
             self._role(f"worker-{lane}-{number}", ["streams", "worker", "--lane", lane])
-            for number, lane in enumerate(self._lanes, 1)
+            for lane, count in self._lanes.items()
+            for number in range(1, count + 1)
         ]
 
     def _role(self, name: str, words: list[str], ports: Sequence[int | None] = ()) -> Role:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from pydicom import FileDataset
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, MRImageStorage
+from pydicom.uid import UID, ExplicitVRLittleEndian, MRImageStorage
 
 from engine.phantom.heart import Phantom
 
@@ -20,11 +20,11 @@ THICKNESS_MM = 8.0
 ROW, COLUMN = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0)  # ImageOrientationPatient: an axial frame
 
 
-def uid(phantom: Phantom, *parts: object) -> str:
+def uid(phantom: Phantom, *parts: object) -> UID:
     """Return a `2.25.` UID (PS3.5 B.2) that follows from the phantom's arguments and `parts`."""
     words = ("scanstream phantom", *_arguments(phantom), *parts)
     digest = hashlib.sha256("\n".join(map(str, words)).encode()).digest()
-    return f"2.25.{int.from_bytes(digest[:16], 'big')}"
+    return UID(f"2.25.{int.from_bytes(digest[:16], 'big')}")
 
 
 def truth(phantom: Phantom) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,11 @@ class Anatomy:
         return radius * float(np.sqrt(1 - (depth / length) ** 2))
 
 
+def _single(values: NDArray[Any]) -> Floats:
+    """Return `values` as float32, without a copy where they are."""
+    return np.asarray(values, np.float32)
+
+
 class Canvas:
     """Draws the sections of one phantom on a square grid of `size` pixels."""
 
@@ -119,13 +125,13 @@ class Canvas:
         for order, height, turn in self.anatomy.outline:
             around += np.float32(height) * np.cos(order * self.angle - np.float32(turn))
             power += height**2 / 2
-        return around / np.float32(np.sqrt(power))
+        return _single(around / np.float32(np.sqrt(power)))
 
     def cavity_distance(self, section: Section) -> Floats:
         """Return mm outside the cavity, negative inside; positive everywhere if there is none."""
         if section.cavity <= 0:
             return np.full_like(self.radius, 1e3)
-        return self.radius - np.float32(section.cavity) * self.outline
+        return _single(self.radius - np.float32(section.cavity) * self.outline)
 
     def render(self, section: Section, index: int, *, papillary: bool) -> Floats:
         """Return the noiseless picture of one frame, float32 (rows, columns)."""
@@ -157,7 +163,8 @@ class Canvas:
         stored = np.hypot(real, imaginary)
         if self.anatomy.view_radius is not None:
             stored[np.hypot(self.view_x, self.view_y) > self.anatomy.view_radius] = 0
-        return np.clip(np.rint(stored), 0, TOP).astype(np.int16)
+        whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, TOP).astype(np.int16)
+        return whole
 
     def _paint(self, picture: Floats, distance: Floats, value: Floats | float) -> None:
         """Blend `value` into `picture` where `distance` (mm) is negative, softly at the edge."""
@@ -165,7 +172,7 @@ class Canvas:
         picture += share * (value - picture)
 
     def _right_distance(self, section: Section) -> Floats:
-        """Return mm outside the right ventricle: an ellipse that the left one cuts to a crescent."""
+        """Return mm outside the right ventricle, an ellipse; the left one cuts it to a crescent."""
         if section.right <= 3:
             return np.full_like(self.radius, 1e3)
         along, across = 1.45 * section.right, 0.95 * section.right
@@ -178,7 +185,7 @@ class Canvas:
         u = self.x * cos + self.y * sin - np.float32(reach)
         v = self.y * cos - self.x * sin
         scaled = np.hypot(u / np.float32(axes[0]), v / np.float32(axes[1]))
-        return (scaled - 1) * np.float32(min(axes))
+        return _single((scaled - 1) * np.float32(min(axes)))
 
     def _draw_papillary(
         self, picture: Floats, section: Section, muscle: Floats, inside: Floats
@@ -201,7 +208,7 @@ class Canvas:
         """Multiply by the sensitivity of the surface coil, which falls off from the chest wall."""
         cos, sin = np.float32(np.cos(self.anatomy.chest)), np.float32(np.sin(self.anatomy.chest))
         nearness = (self.x * cos + self.y * sin) / np.float32(100.0)
-        return picture * np.exp(np.float32(self.anatomy.gains["coil"]) * nearness)
+        return _single(picture * np.exp(np.float32(self.anatomy.gains["coil"]) * nearness))
 
     def _texture(self, index: int, kind: int, cells: float) -> Floats:
         """Return smooth noise of mean 0 and variance 1 with a correlation length of `cells` mm."""
@@ -213,7 +220,7 @@ class Canvas:
         columns = np.fft.rfftfreq(size, spacing)[None, :]
         smooth = np.exp(-2 * (np.pi * cells) ** 2 * (rows**2 + columns**2))
         found = np.fft.irfft2(np.fft.rfft2(white) * smooth, s=self.x.shape)
-        return (found / found.std()).astype(np.float32)
+        return _single(found / found.std())
 
     def _background(self, index: int) -> Floats:
         """Return everything but the heart; the same at all phases of a slice."""
@@ -232,29 +239,30 @@ class Canvas:
         skin = front - 88 + side**2 / 190 + shape
         self._paint(picture, skin, FAT * gains["fat"] * (1 + 0.10 * fine))
         self._paint(picture, skin + 17 + 0.5 * shape, MUSCLE * gains["muscle"] * (1 + 0.5 * coarse))
-        self._paint(picture, skin + 31 + 0.5 * shape, LUNG * gains["lung"] * (1 + 0.4 * fine))
+        lung = skin + 31 + 0.5 * shape
+        self._paint(picture, lung, LUNG * gains["lung"] * (1 + 0.4 * fine))
         turn = anatomy.septum - 1.75  # the liver and the stomach lie under the heart
         liver = self._ellipse(turn, 98 - 2.5 * index, (62, 96)) + shape
         self._paint(picture, liver - 4, 0.6 * FAT * gains["fat"])
         self._paint(picture, liver, LIVER * gains["liver"] * (1 + 0.12 * fine + 0.1 * coarse))
         veins = np.where(fine > 1.9, 1.9 - fine, 1.0) * 6 + np.maximum(liver + 12, 0)
-        self._paint(picture, veins, 0.75 * BLOOD * gains["blood"])
-        self._draw_spots(picture, index)
-        mediastinum = self._ellipse(anatomy.septum, 45, (50, 42)) + 1.5 * shape
+        self._paint(picture, _single(veins), 0.75 * BLOOD * gains["blood"])
+        self._draw_spots(picture, index, lung)
+        mediastinum = np.maximum(self._ellipse(anatomy.septum, 45, (50, 42)) + 1.5 * shape, lung)
         self._paint(
             picture, mediastinum, 0.4 * FAT * gains["fat"] * np.clip(1 + 0.6 * coarse, 0, 2)
         )
         return picture
 
-    def _draw_spots(self, picture: Floats, index: int) -> None:
-        """Draw vessels of the lung, the descending aorta and the stomach: bright but no heart."""
+    def _draw_spots(self, picture: Floats, index: int, lung: Floats) -> None:
+        """Draw vessels of the lung and the descending aorta: bright and round, but no heart."""
         rng = np.random.default_rng((self.seed, 6))
         for _ in range(14):
             turn, reach = rng.uniform(0, 2 * np.pi), rng.uniform(55, 110)
             size, gain = rng.uniform(1.5, 4.5), rng.uniform(0.2, 0.9)
             drift = rng.normal(0, 1.5) * index
             spot = self._ellipse(float(turn), float(reach + drift), (float(size), float(size)))
-            self._paint(picture, spot, float(gain) * BLOOD)
+            self._paint(picture, np.maximum(spot, lung), float(gain) * BLOOD)
         aorta = self._ellipse(self.anatomy.septum + 2.2, 72, (10, 11))
         self._paint(picture, aorta - 2, MUSCLE)
         self._paint(picture, aorta, BLOOD * self.anatomy.gains["blood"])

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,7 +111,10 @@ def real_pictures(slices: Iterable[Slice], *, variants: int, seed: int) -> Pictu
     rng = np.random.default_rng((seed, 11))
     images, masks = [], []
     for each in slices:
-        stored = [each.pixels, *(dequantised(each.pixels, rng) for _ in range(variants))]
+        stored: list[NDArray[Any]] = [
+            each.pixels,
+            *(dequantised(each.pixels, rng) for _ in range(variants)),
+        ]
         images += [enhance_array(pixels, CHAIN) for pixels in stored]
         masks += [each.mask] * len(stored)
     return Pictures(images=np.stack(images), masks=np.stack(masks))

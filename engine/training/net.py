@@ -25,7 +25,7 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
     )
 
 
-class UNet(nn.Module):
+class UNet(nn.Module):  # type: ignore[misc]
     """Map float32 [N, 1, H, W], mean 0 and variance about 1, to logits [N, 1, H, W].
 
     H and W are multiples of 16. Level k has `width * 2**k` channels.
@@ -61,7 +61,7 @@ def scale(image: Tensor) -> Tensor:
     return (image.float() - MEAN) / SCALE
 
 
-class Served(nn.Module):
+class Served(nn.Module):  # type: ignore[misc]
     """What Triton serves: uint8 [N, 1, H, W] in; mask uint8 [N, H, W], confidence [N, 1] out.
 
     `confidence` is the mean probability over the mask's pixels, 0 where the mask is empty.

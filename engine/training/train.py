@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -154,7 +154,7 @@ class Trainer:
         rate = self.plan.final_rate + (self.plan.rate - self.plan.final_rate) * down
         return rate * min(1.0, (step + 1) / WARM_UP)
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def _average(self, step: int) -> None:
         """Move the average towards the net, batch statistics included."""
         keep = min(self.plan.average, (1 + step) / (10 + step))
@@ -199,8 +199,9 @@ class Trainer:
 def averaged_net(path: Path) -> UNet:
     """Return the net of a checkpoint, its averaged weights, ready to evaluate or export."""
     state = torch.load(path, weights_only=True)
-    net = UNet(state["plan"]["width"]).eval()
+    net = UNet(state["plan"]["width"])
     net.load_state_dict(state["mean"])
+    net.eval()
     return net
 
 
@@ -208,9 +209,9 @@ def predictor(net: UNet, threshold: float) -> Predict:
     """Return a predictor for `evaluate` that runs `net` as it is, in this process."""
     served = Served(net, threshold).eval()
 
-    @torch.no_grad()
+    @torch.no_grad()  # type: ignore[untyped-decorator]
     def predict(images: Bytes) -> tuple[Bytes, NDArray[np.float32]]:
         mask, confidence = served(torch.from_numpy(images))
         return mask.numpy(), confidence.numpy()
 
-    return predict
+    return cast(Predict, predict)

@@ -2,58 +2,51 @@
 
 import numpy as np
 
-from kernels._numba.jit import compiled, native
+from kernels._numba.jit import compiled
 from kernels.backend import Array
 
 
 def largest_component(mask: Array) -> Array:
     """Return the labels of the largest component, uint8."""
-    out = np.zeros(mask.shape, np.uint8)
-    _keep_largest(native(mask), out)
-    return out
-
-
-@compiled
-def _keep_largest(mask: Array, out: Array) -> None:
     rows, columns = mask.shape
-    component = np.zeros((rows, columns), np.int32)
-    stack = np.empty(mask.size, np.int64)
-    number = best = best_size = 0
-    for y in range(rows):
-        for x in range(columns):
-            if mask[y, x] and not component[y, x]:
-                number += 1
-                size = _fill(mask, component, stack, y, x, number)
-                if size > best_size:
-                    best, best_size = number, size
-    if best:
-        _copy_one(mask, component, best, out)
+    # an empty border spares the fill all questions about edges
+    bordered = np.zeros((rows + 2, columns + 2), np.uint8)
+    bordered[1:-1, 1:-1] = mask
+    kept = np.zeros_like(bordered)
+    queue = np.empty(np.count_nonzero(mask), np.int64)
+    _keep_largest(bordered.reshape(-1), columns + 2, queue, kept.reshape(-1))
+    return np.ascontiguousarray(kept[1:-1, 1:-1])
 
 
 @compiled
-def _copy_one(mask: Array, component: Array, number: int, out: Array) -> None:
-    for y in range(mask.shape[0]):
-        for x in range(mask.shape[1]):
-            if component[y, x] == number:
-                out[y, x] = mask[y, x]
+def _keep_largest(mask: Array, stride: int, queue: Array, kept: Array) -> None:
+    """Line up the pixels in `queue`, one component after the other; copy the longest stretch."""
+    waiting = mask.copy()
+    best_begin = best_end = end = 0
+    for first in range(mask.size):
+        if waiting[first]:
+            begin = end
+            end = _fill(waiting, first, stride, queue, begin)
+            if end - begin > best_end - best_begin:
+                best_begin, best_end = begin, end
+    for at in queue[best_begin:best_end]:
+        kept[at] = mask[at]
 
 
 @compiled
-def _fill(mask: Array, component: Array, stack: Array, y: int, x: int, number: int) -> int:
-    """Number the component that holds (y, x); return its size in pixels."""
-    rows, columns = mask.shape
-    component[y, x] = number
-    stack[0] = y * columns + x
-    waiting = 1
-    size = 0
-    while waiting:
-        waiting -= 1
-        size += 1
-        y, x = divmod(stack[waiting], columns)
-        for j in range(max(y - 1, 0), min(y + 2, rows)):
-            for i in range(max(x - 1, 0), min(x + 2, columns)):
-                if mask[j, i] and not component[j, i]:
-                    component[j, i] = number
-                    stack[waiting] = j * columns + i
-                    waiting += 1
-    return size
+def _fill(waiting: Array, first: int, stride: int, queue: Array, end: int) -> int:
+    """Append the component of pixel `first` to the queue; return where the queue now ends."""
+    head = end
+    queue[end] = first
+    waiting[first] = 0
+    end += 1
+    while head < end:
+        above = queue[head] - stride - 1
+        head += 1
+        for row in range(above, above + 2 * stride + 1, stride):
+            for at in range(row, row + 3):
+                if waiting[at]:
+                    waiting[at] = 0
+                    queue[end] = at
+                    end += 1
+    return end

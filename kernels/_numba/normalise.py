@@ -15,7 +15,7 @@ def normalise(frame: Array, spread: float) -> Array:
         mean, variance = _moments(values)
         variance *= bool(values.min() != values.max())
     else:
-        total, squares = _sums(values)
+        total, squares = (int(moment) for moment in _sums(values))
         mean = total / values.size
         variance = (values.size * squares - total * total) / values.size**2
     out = np.full(frame.shape, 128, np.uint8)
@@ -25,7 +25,7 @@ def normalise(frame: Array, spread: float) -> Array:
 
 
 @compiled
-def _sums(values: Array) -> tuple[int, int]:
+def _sums(values: Array) -> tuple[np.int64, np.int64]:
     """Return the sums of the values and of their squares, exact for 8 and 16 bits."""
     total = squares = np.int64(0)
     for i in range(values.size):

@@ -14,8 +14,7 @@ def percentile_window(frame: Array, low_rank: int, high_rank: int, bins: int) ->
         ordered = np.partition(values, (low_rank, high_rank))
         low, high = float(ordered[low_rank]), float(ordered[high_rank])
     else:
-        limits = np.iinfo(values.dtype)
-        low, high = _select(values, int(limits.min), int(limits.max), low_rank, high_rank)
+        low, high = _select(values, int(values.min()), int(values.max()), low_rank, high_rank)
     if low < high:
         _stretch(values, float(low), float(high), (bins - 1) / (high - low), out.reshape(-1))
     return out

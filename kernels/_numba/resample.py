@@ -39,7 +39,9 @@ def _taps(before: int, after: int) -> tuple[Array, Array]:
         inside = (pixels[:, tap] < before) & (cover[:, tap] > 0)
         at = (pixels[:, tap] - first)[inside]
         weights[np.flatnonzero(inside), at] += cover[inside, tap]
-    return first, weights / weights.sum(axis=1, keepdims=True)
+    used = int(np.flatnonzero(weights.any(axis=0))[-1]) + 1
+    weights = weights[:, :used] / weights.sum(axis=1, keepdims=True)
+    return first, np.ascontiguousarray(weights)
 
 
 @compiled

@@ -19,7 +19,8 @@ def clahe(frame: Array, clip_limit: float, tiles: tuple[int, int], bins: int) ->
     lower = (
         luts[bottom[:, None], left, frame] * (one - xa) + luts[bottom[:, None], right, frame] * xa
     )
-    return np.rint(upper * (one - ya) + lower * ya).astype(np.uint16)
+    levels: Array = np.rint(upper * (one - ya) + lower * ya).astype(np.uint16)
+    return levels
 
 
 def _pad(frame: Array, tiles: tuple[int, int]) -> Array:
@@ -43,7 +44,8 @@ def _lut(tile: Array, clip_limit: float, bins: int) -> Array:
             step = max(bins // residual, 1)
             counts[: residual * step : step] += 1
     scale = np.float32(bins - 1) / np.float32(tile.size)
-    return np.rint(counts.cumsum().astype(np.float32) * scale).astype(np.float32)
+    lut: Array = np.rint(counts.cumsum().astype(np.float32) * scale).astype(np.float32)
+    return lut
 
 
 def _neighbours(length: int, tile: int, tiles: int) -> tuple[Array, Array, Array]:

@@ -7,6 +7,7 @@ Input `image` uint8 [N, 1, 256, 256]; outputs `mask` uint8 [N, 256, 256], `confi
 import hashlib
 import json
 import os
+import pathlib
 
 import numpy as np
 import openvino
@@ -37,7 +38,7 @@ class TritonPythonModel:
     def initialize(self, args):
         """Compile the model with explicit threads and precision; OpenVINO would choose silently."""
         config = json.loads(args["model_config"])
-        path = os.path.join(args["model_repository"], args["model_version"], "model.onnx")
+        path = pathlib.Path(args["model_repository"], args["model_version"], "model.onnx")
         core = openvino.Core()
         precision = chosen_precision(core, setting(config, "precision"))
         options = {
@@ -46,9 +47,8 @@ class TritonPythonModel:
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self.request = core.compile_model(path, "CPU", options).create_infer_request()
-        with open(path, "rb") as file:
-            digest = hashlib.sha256(file.read()).hexdigest()
+        self.request = core.compile_model(str(path), "CPU", options).create_infer_request()
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
         runtime = "openvino " + openvino.__version__.split("-")[0]
         about = {"digest": digest, "precision": precision, "runtime": runtime}
         text = json.dumps(about).encode().ljust(ABOUT_BYTES)
@@ -71,7 +71,7 @@ class TritonPythonModel:
             failed = pb_utils.TritonError(f"unet-lv: {error}")
             return [pb_utils.InferenceResponse(error=failed) for _ in requests]
         responses, start = [], 0
-        for request, image in zip(requests, images):
+        for request, image in zip(requests, images, strict=True):
             stop = start + len(image)
             outputs = {"mask": mask[start:stop], "confidence": confidence[start:stop]}
             responses.append(self.answer(request, outputs, len(image)))
