@@ -1,7 +1,7 @@
 # scanstream: make with no target says what there is.
 # PYTHON chooses the interpreter that .venv is made of; it must be CPython 3.11.
 
-PYTHON ?= python3
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKS  := requirements/run.txt requirements/embedded.txt

@@ -25,8 +25,8 @@ CHAINS: dict[str, Chain] = {
         ("modality", {}),
         ("percentile_window", {"low": 1.0, "high": 99.5}),
         ("clahe", {"clip_limit": 2.0}),
+        ("normalise", {}),  # before the letterbox: its margins are no part of the picture
         ("letterbox", {"size": 256}),
-        ("normalise", {}),
     ),
 }
 

@@ -13,26 +13,42 @@ from engine.config import Settings
 from engine.errors import LocalStackError
 from engine.local.broker import Broker
 from engine.local.processes import Server
-from engine.local.stack import MODELS
+from engine.local.stack import MODELS, LocalStack
 from engine.local.triton import Triton
 
+Start = Callable[[Server | LocalStack], None]
 IN_CI = os.environ.get("CI") == "true"
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def start_or_skip() -> Start:
+    """Start servers; outside CI a machine that cannot run them skips the tests that need them."""
+
+    def start(server: Server | LocalStack) -> None:
+        try:
+            server.start()
+        except LocalStackError as error:
+            if IN_CI:
+                raise
+            pytest.skip(str(error))
+
+    return start
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory, start_or_skip: Start) -> Iterator[str]:
     """Address of a broker that speaks Kafka's protocol, with no topics."""
     server = Broker(tmp_path_factory.mktemp("broker"))
-    _start(server)
+    start_or_skip(server)
     yield server.address
     server.stop()
 
 
 @pytest.fixture(scope="session")
-def triton(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def triton(tmp_path_factory: pytest.TempPathFactory, start_or_skip: Start) -> Iterator[str]:
     """gRPC address of the real Triton, with the models of triton_models/cpu."""
     server = Triton(tmp_path_factory.mktemp("triton"), MODELS, Settings())
-    _start(server)
+    start_or_skip(server)
     yield server.address
     server.stop()
 
@@ -45,13 +61,3 @@ def settings(tmp_path: Path) -> Callable[..., Settings]:
         return Settings(**{"store": tmp_path / "store", **given})
 
     return make
-
-
-def _start(server: Server) -> None:
-    """Start a server; outside CI a machine that cannot run it skips the tests that need it."""
-    try:
-        server.start()
-    except LocalStackError as error:
-        if IN_CI:
-            raise
-        pytest.skip(str(error))

@@ -121,7 +121,7 @@ def _end(server: int, grace_s: float) -> int:
     start = time.monotonic()
     if grace_s > 0:
         _signal_group(server, signal.SIGTERM)
-    while _children() and time.monotonic() - start < grace_s + KILL_LIMIT_S:
+    while _has_children() and time.monotonic() - start < grace_s + KILL_LIMIT_S:
         if time.monotonic() - start >= grace_s:
             _signal_group(server, signal.SIGKILL)
             for pid in _children():  # a descendant that left the group
@@ -132,10 +132,19 @@ def _end(server: int, grace_s: float) -> int:
     return 128 + signal.SIGTERM if code is None else code
 
 
+def _has_children() -> bool:
+    """True while there is a child, an adopted descendant or a zombie."""
+    try:
+        os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+    except ChildProcessError:
+        return False
+    return True
+
+
 def _children() -> list[int]:
-    """Direct children, zombies and adopted descendants among them."""
-    text = Path("/proc/thread-self/children").read_text()
-    return [int(pid) for pid in text.split()]
+    """Children and adopted descendants; none where the kernel does not list them."""
+    listed = Path("/proc/thread-self/children")
+    return [int(pid) for pid in listed.read_text().split()] if listed.exists() else []
 
 
 def _signal_group(group: int, number: int) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import random
 import re
+import signal
 import socket
 import subprocess
 import sys
@@ -130,13 +131,17 @@ class Child:
         self._pid = int(report)
 
     def _release(self) -> None:
-        if self._lifeline >= 0:
-            os.close(self._lifeline)
-            self._lifeline = -1
-        if self._guard is not None:
-            self._guard.wait(self.grace_s + guard.KILL_LIMIT_S + 5.0)
-            if self.sweep:  # again, in case that the guard itself was killed
-                guard.remove_shared_memory(self.sweep)
+        if self._guard is None or self._lifeline < 0:
+            return
+        os.close(self._lifeline)
+        self._lifeline = -1
+        code = self._guard.wait(self.grace_s + guard.KILL_LIMIT_S + 5.0)
+        if code >= 0 or self._pid is None:
+            return
+        with contextlib.suppress(ProcessLookupError):  # the guard was killed: do its work
+            os.killpg(self._pid, signal.SIGKILL)
+        if self.sweep:
+            guard.remove_shared_memory(self.sweep)
 
 
 class Server(ABC):

@@ -6,7 +6,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
@@ -99,15 +99,13 @@ class LocalStack:
         try:
             self._reserve()
             with ThreadPoolExecutor(max_workers=16) as pool:
-                triton = pool.submit(self.triton.start)
-                self.broker.start()
-                create_topics(self.settings)
-                # Workers hold their frames until Triton is there; they need not wait to start.
-                roles = [pool.submit(server.start) for server in self.servers[2:]]
-                for started in (triton, *roles):
-                    started.result()
+                try:
+                    self._start_in(pool)
+                except BaseException:
+                    self.stop()  # so that those still waiting to be ready need not wait on
+                    raise
         except BaseException:
-            self.stop()
+            self.stop()  # and whoever began after that
             raise
 
     def stop(self) -> None:
@@ -127,6 +125,17 @@ class LocalStack:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _start_in(self, pool: Executor) -> None:
+        triton = pool.submit(self.triton.start)
+        self.broker.start()
+        create_topics(self.settings)
+        if triton.done():
+            triton.result()  # it failed already: start nothing more
+        # Workers hold their frames until Triton is there; they need not wait to start.
+        roles = [pool.submit(server.start) for server in self.servers[2:]]
+        for started in as_completed([triton, *roles]):
+            started.result()
 
     def _reserve(self) -> None:
         """Take all ports, put the addresses into the settings, and make the roles with them."""

@@ -22,7 +22,10 @@ def compiled(function: F) -> F:
     The GIL is released, and the body runs on the calling thread alone: Numba's own thread layer
     aborts when several threads enter it at once, and a worker runs frames side by side.
     """
-    return cast(F, numba.njit(nogil=True, cache=True)(function))
+    try:
+        return cast(F, numba.njit(nogil=True, cache=True)(function))
+    except RuntimeError:  # no folder to cache in (a read-only container): compile every time
+        return cast(F, numba.njit(nogil=True)(function))
 
 
 def native(frame: Array) -> Array:

@@ -7,36 +7,16 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from watching import CHECKOUT, exists, until
 
 from engine.config import Settings
 from engine.errors import LocalStackError
 from engine.local.processes import Server, accepts
 from engine.local.stack import LocalStack, create_topics
-
-REPOSITORY = Path(__file__).resolve().parents[2]
-
-
-def until(condition: Callable[[], bool], limit_s: float = 60.0) -> None:
-    """Wait for a condition; fail after `limit_s`."""
-    end = time.monotonic() + limit_s
-    tick = threading.Event()
-    while not condition():
-        assert time.monotonic() < end, "the condition did not come true"
-        tick.wait(0.02)
-
-
-def runs(pid: int) -> bool:
-    """True while `pid` runs; a zombie does not."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def pids(servers: list[Server]) -> list[int]:
@@ -59,7 +39,7 @@ def test_stack_starts_and_stops(tmp_path: Path, settings: Callable[..., Settings
         assert accepts(stack.settings.port)
         started = pids(stack.servers)
     assert len(started) == 4
-    assert not any(map(runs, started))
+    assert not any(map(exists, started))
 
 
 @pytest.mark.kafka
@@ -70,7 +50,7 @@ def test_stack_that_cannot_start_leaves_nothing(
     stack = LocalStack(tmp_path, settings(), repository=tmp_path)
     with pytest.raises(LocalStackError, match="triton: no model"):
         stack.start()
-    assert not any(map(runs, pids(stack.servers)))
+    assert not any(map(exists, pids(stack.servers)))
 
 
 def test_stack_on_named_ports_stays_on_loopback(tmp_path: Path) -> None:
@@ -96,7 +76,7 @@ def test_up_restarts_what_dies_and_ends_on_sigint(tmp_path: Path) -> None:
             stdout=subprocess.PIPE,
             stderr=said,
             env=environ,
-            cwd=REPOSITORY,
+            cwd=CHECKOUT,
         ) as up,
     ):
         assert up.stdout is not None
@@ -104,12 +84,12 @@ def test_up_restarts_what_dies_and_ends_on_sigint(tmp_path: Path) -> None:
         services = {service["name"]: service["pid"] for service in state["services"]}
         assert set(services) == {"broker", "triton", "gateway", "worker-bulk-1", "worker-stat-1"}
         os.kill(services["gateway"], signal.SIGKILL)
-        until(lambda: "gateway is back" in (tmp_path / "said").read_text())
+        until(lambda: "gateway is back" in (tmp_path / "said").read_text(), 60.0)
         assert accepts(int(state["gateway"].rpartition(":")[2]))
         up.send_signal(signal.SIGINT)
         assert up.wait(60) == 0
         assert up.stdout.read() == b""
-    until(lambda: not any(map(runs, services.values())))
+    until(lambda: not any(map(exists, services.values())))
     assert (
         "gateway ended with code 137; starting it again in 0.5 s" in (tmp_path / "said").read_text()
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -129,3 +130,11 @@ def test_a_pixel_that_varies_in_nothing_gives_the_middle() -> None:
 def test_warm_compiles_every_chain() -> None:
     warm()
     assert "cine" in CHAINS
+
+
+def test_frames_side_by_side_are_as_one_by_one() -> None:
+    frames = [picture((200 + i, 260), seed=i) for i in range(8)]
+    with ThreadPoolExecutor(4) as pool:
+        got = list(pool.map(lambda frame: enhance_array(frame, "cine"), frames))
+    for picture_, frame in zip(got, frames, strict=True):
+        np.testing.assert_array_equal(picture_, enhance_array(frame, "cine"))

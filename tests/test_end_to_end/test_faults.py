@@ -1,0 +1,72 @@
+"""What was acknowledged gets its result, whatever dies in between."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from engine.local.stack import LocalStack
+from engine.messages import Result
+from engine.phantom import Phantom, dicom_objects
+
+pytestmark = [pytest.mark.kafka, pytest.mark.triton, pytest.mark.slow]
+
+Send = Callable[[list[Any]], set[str]]
+Wait = Callable[[set[str]], list[Result]]
+WhenAnswered = Callable[[set[str], int, Callable[[], None]], list[Result]]
+
+
+def assert_each_once(results: list[Result], frames: set[str]) -> None:
+    """Every frame has its result, and a consumer that drops known ids sees none twice."""
+    assert {one.frame.id for one in results} == frames
+    assert len({one.id for one in results}) == len(results) == len(frames)
+
+
+def test_kill_9_of_the_worker_in_mid_stream(
+    stack: LocalStack, send: Send, when_answered: WhenAnswered
+) -> None:
+    frames = send(list(dicom_objects(Phantom(seed=21, slices=6, phases=10))))
+    worker = stack.workers[0]
+    before = worker.pid
+
+    def kill_and_restart() -> None:
+        worker.kill()
+        worker.restart()
+
+    results = when_answered(frames, 10, kill_and_restart)
+    assert worker.pid != before
+    assert_each_once(results, frames)
+
+
+def test_triton_killed_in_mid_stream(
+    stack: LocalStack, send: Send, when_answered: WhenAnswered
+) -> None:
+    frames = send(list(dicom_objects(Phantom(seed=22, slices=6, phases=10))))
+
+    def kill_and_restart() -> None:
+        stack.triton.kill()
+        stack.triton.restart()
+
+    results = when_answered(frames, 10, kill_and_restart)
+    assert_each_once(results, frames)
+
+
+def test_triton_absent_when_the_worker_starts(
+    stack: LocalStack, send: Send, results_of: Wait
+) -> None:
+    stack.triton.stop()
+    stack.workers[0].restart()
+    frames = send(list(dicom_objects(Phantom(seed=23, slices=3, phases=4))))
+    stack.triton.restart()
+    assert_each_once(results_of(frames), frames)
+
+
+def test_frames_accepted_while_no_worker_runs(
+    stack: LocalStack, send: Send, results_of: Wait
+) -> None:
+    stack.workers[0].stop()
+    frames = send(list(dicom_objects(Phantom(seed=24, slices=3, phases=4))))
+    stack.workers[0].restart()
+    assert_each_once(results_of(frames), frames)

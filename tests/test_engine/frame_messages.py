@@ -1,0 +1,71 @@
+"""Frame messages for tests, straight from arrays and from pydicom's data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pydicom import Dataset
+from pydicom.encaps import generate_frames
+
+from engine.messages import FrameInfo, FrameMessage
+
+EXPLICIT_LE = "1.2.840.10008.1.2.1"
+
+
+def frame(value: bytes, **given) -> FrameMessage:
+    """Return a message with `value` as its pixels; `given` are fields of `FrameInfo`."""
+    bits = given.get("bits_stored", given.get("bits_allocated", 16))
+    module = {
+        "sop_class_uid": "1.2.840.10008.5.1.4.1.1.4",
+        "sop_instance_uid": "2.25.1",
+        "study_instance_uid": "2.25.2",
+        "series_instance_uid": "2.25.3",
+        "frame_number": 1,
+        "transfer_syntax_uid": EXPLICIT_LE,
+        "bits_allocated": 16,
+        "bits_stored": bits,
+        "high_bit": bits - 1,
+        "photometric_interpretation": "MONOCHROME2",
+        **given,
+    }
+    return FrameMessage(
+        info=FrameInfo(**module),
+        value=value,
+        source="test",
+        time="2026-01-01T00:00:00Z",
+        traceparent="",
+        accepted_ns=0,
+        deadline_ms=0,
+    )
+
+
+def messages_of(ds: Dataset) -> Iterator[FrameMessage]:
+    """Yield one message a frame, as the gateway makes them."""
+    syntax = ds.file_meta.TransferSyntaxUID
+    count = int(ds.get("NumberOfFrames", 1) or 1)
+    given = {
+        "number_of_frames": count,
+        "transfer_syntax_uid": str(syntax),
+        "rows": ds.Rows,
+        "columns": ds.Columns,
+        "samples_per_pixel": ds.SamplesPerPixel,
+        "bits_allocated": ds.BitsAllocated,
+        "bits_stored": ds.BitsStored,
+        "high_bit": ds.HighBit,
+        "pixel_representation": ds.PixelRepresentation,
+        "photometric_interpretation": ds.PhotometricInterpretation,
+        "planar_configuration": ds.get("PlanarConfiguration", 0) or 0,
+    }
+    for number, value in enumerate(_values(ds, count), start=1):
+        yield frame(value, frame_number=number, **given)
+
+
+def _values(ds: Dataset, count: int) -> Iterator[bytes]:
+    if ds.file_meta.TransferSyntaxUID.is_encapsulated:
+        yield from generate_frames(ds.PixelData, number_of_frames=count)
+        return
+    bits = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated
+    if ds.PhotometricInterpretation == "YBR_FULL_422":
+        bits = bits // 3 * 2
+    for index in range(count):
+        yield ds.PixelData[index * bits // 8 : -(-(index + 1) * bits // 8)]
