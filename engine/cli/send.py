@@ -15,7 +15,7 @@ from rich.progress import Progress
 
 from engine.config import Settings
 from engine.errors import BrokerUnavailable, ConfigError, RejectedInstance
-from engine.ingest.frames import Origin, keep, messages, object_key
+from engine.ingest.frames import Origin, messages
 from engine.ingest.publisher import Publisher
 from engine.ingest.validate import Limits, read_file
 from engine.routes import Routes
@@ -77,7 +77,7 @@ def _to_dicom(files: Sequence[Path], args: argparse.Namespace, tick: Tick) -> Se
 
 
 def _to_kafka(files: Sequence[Path], args: argparse.Namespace, tick: Tick) -> SendReport:
-    """Publish as the gateway does: checked, stored, one message a frame."""
+    """Publish as the gateway does: checked, one message a frame, large frames stored."""
     settings = Settings.load(broker=args.address)
     report = SendReport()
     publisher = Publisher(settings)
@@ -107,13 +107,14 @@ def _publish_file(path: Path, settings: Settings, publisher: Publisher, stat: bo
     limits = Limits(
         max_object_bytes=settings.max_object_bytes, max_frame_bytes=settings.max_frame_bytes
     )
-    data = path.read_bytes()
     keywords = Routes.load(settings.routes).keywords
-    instance = read_file(data, limits=limits, keywords=keywords)
-    store = LocalStore(settings.store)
-    keep(store, object_key(instance.sop_instance_uid), b"\0" * 128 + data[128:])
+    instance = read_file(path.read_bytes(), limits=limits, keywords=keywords)
     origin = Origin.now("/kafka/send", "stat" if stat else "bulk", settings)
-    publisher.publish(messages(instance, origin, store=store, inline_limit=settings.inline_limit))
+    publisher.publish(
+        messages(
+            instance, origin, store=LocalStore(settings.store), inline_limit=settings.inline_limit
+        )
+    )
 
 
 def _address(text: str) -> tuple[str, int]:

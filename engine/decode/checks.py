@@ -9,6 +9,7 @@ import numpy as np
 from engine.errors import DecodeFailed
 from engine.messages import FrameInfo
 
+_PYDICOM_PREAMBLE = "Unable to decode as exceptions were raised by all available plugins:"
 _BITS_ALLOCATED = (1, 8, 16, 32, 64)
 
 
@@ -81,3 +82,9 @@ def only_stored_bits(pixels: np.ndarray, info: FrameInfo) -> np.ndarray:
 def is_native_order(little_endian: bool) -> bool:
     """Return whether data of that byte order can be used on this machine as it is."""
     return little_endian == (sys.byteorder == "little")
+
+
+def in_short(error: Exception) -> str:
+    """Return a codec's own words in one line. It saw pixels only, so it cannot name a patient."""
+    words = " ".join(str(error).split()).removeprefix(_PYDICOM_PREAMBLE).strip()
+    return f"{type(error).__name__}: {words[:160]}"

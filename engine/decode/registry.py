@@ -6,7 +6,8 @@ from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from engine.decode.checks import check_decoded, check_pixel_module
+from engine.decode.checks import check_decoded, check_pixel_module, in_short
+from engine.decode.isolated import IsolatedBackend
 from engine.decode.native import NativeBackend
 from engine.decode.pydicom_backend import BACKENDS as PYDICOM_BACKENDS
 from engine.errors import DecodeFailed, FrameError
@@ -38,10 +39,11 @@ class Availability(NamedTuple):
     missing: str | None
 
 
-_PYDICOM_PREAMBLE = "Unable to decode as exceptions were raised by all available plugins:"
-
 # The first backend in the list that lacks nothing serves the syntax: faster ones go in front.
-BACKENDS: tuple[Backend, ...] = (NativeBackend(), *PYDICOM_BACKENDS)
+BACKENDS: tuple[Backend, ...] = (
+    NativeBackend(),
+    *(IsolatedBackend(one) if one.name == "gdcm" else one for one in PYDICOM_BACKENDS),
+)
 
 
 def available() -> dict[str, Availability]:
@@ -89,12 +91,6 @@ def decode(message: FrameMessage, *, max_frame_bytes: int) -> np.ndarray:
     except FrameError:
         raise
     except Exception as error:  # codecs raise anything
-        raise DecodeFailed(f"{backend.name} failed: {_in_short(error)}") from error
+        raise DecodeFailed(f"{backend.name} failed: {in_short(error)}") from error
     check_decoded(pixels, message.info)
     return pixels
-
-
-def _in_short(error: Exception) -> str:
-    """Return a codec's own words in one line. It saw pixels only, so it cannot name a patient."""
-    words = " ".join(str(error).split()).removeprefix(_PYDICOM_PREAMBLE).strip()
-    return f"{type(error).__name__}: {words[:160]}"

@@ -24,13 +24,16 @@ MAX_DEPTH: Final = 32
 PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
-_LONG_VRS = frozenset("OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-_VRS = _LONG_VRS | frozenset(
-    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split()
+_LONG_VRS = frozenset(
+    {"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"}
+)
+_VRS = _LONG_VRS.union(
+    ("AE", "AS", "AT", "CS", "DA", "DS", "DT", "FD", "FL", "IS", "LO"),
+    ("LT", "PN", "SH", "SL", "SS", "ST", "TM", "UI", "UL", "US"),
 )
 _STRUCT_OF_VR = {"US": "H", "SS": "h", "UL": "L", "SL": "l", "FL": "f", "FD": "d"}
 _NUMBER = re.compile(r"[-+]?[0-9]*\.?[0-9]*([eE][-+]?[0-9]+)?")
-_TEXT_VRS = frozenset("AE AS CS DA DT IS LO SH TM UI UC UR".split())
+_TEXT_VRS = frozenset({"AE", "AS", "CS", "DA", "DT", "IS", "LO", "SH", "TM", "UI", "UC", "UR"})
 
 
 class Encoding(NamedTuple):
@@ -138,7 +141,9 @@ class Block:
         try:
             named = _split((self.value("SpecificCharacterSet") or ("CS", memoryview(b"")))[1])
             encodings = charset.convert_encodings([name or "ISO_IR 6" for name in named] or None)
-            text = charset.decode_bytes(bytes(found[1]), encodings, set("\\\r\n\f\t"))
+            text = charset.decode_bytes(
+                bytes(found[1]), encodings, {ord(mark) for mark in "\\\r\n\f\t"}
+            )
         except (LookupError, ValueError):
             raise RejectedInstance(f"{keyword} cannot be read: SpecificCharacterSet") from None
         return [part.strip(" \0") for part in text.split("\\")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple
 
 from engine.errors import RejectedInstance
 from engine.ingest.elements import Block
@@ -34,7 +34,7 @@ class _Place(NamedTuple):
 
     macro: str
     keyword: str
-    count: int
+    number: int
 
 
 # field of FrameInfo: at the top of a classic object (keyword, count), in an enhanced one
@@ -55,7 +55,8 @@ _NUMBERS: Final[dict[str, tuple[str, int, _Place | None]]] = {
         "ImagePositionPatient", 3, _Place("PlanePositionSequence", "ImagePositionPatient", 3)
     ),
     "image_orientation_patient": (
-        "ImageOrientationPatient", 6, _Place("PlaneOrientationSequence", "ImageOrientationPatient", 6)
+        "ImageOrientationPatient", 6,
+        _Place("PlaneOrientationSequence", "ImageOrientationPatient", 6),
     ),
     "trigger_time": (
         "TriggerTime", 1,
@@ -200,7 +201,7 @@ class FrameInfos(Sequence[FrameInfo]):
                 continue
             macro = functional.item(place.macro)
             if macro is not None and (values := macro.numbers(place.keyword)):
-                return _counted(place.keyword, values, place.count)
+                return _counted(place.keyword, values, place.number)
         return _counted(keyword, self._block.numbers(keyword), count)
 
 
@@ -241,4 +242,4 @@ def keyword_value(block: Block, keyword: str) -> str | float | list[str | float]
         values = [*block.words(keyword)]
     if not 1 <= len(values) <= MAX_WORDS or any(len(str(value)) > MAX_WORD for value in values):
         return None
-    return cast("str | float", values[0]) if len(values) == 1 else values
+    return values[0] if len(values) == 1 else values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 from engine.errors import RejectedInstance
@@ -144,7 +145,7 @@ def _by_table(offsets: list[int], spans: Spans) -> list[int]:
     origin = spans[0][0] - 8
     index_of = {start - 8 - origin: index for index, (start, _) in enumerate(spans)}
     starts = [index_of.get(offset, -1) for offset in offsets]
-    rising = all(a < b for a, b in zip(starts, starts[1:], strict=False))
+    rising = all(a < b for a, b in pairwise(starts))
     if starts[0] != 0 or not rising:
         raise RejectedInstance("the offset table of PixelData does not point at its fragments")
     return starts

@@ -98,7 +98,7 @@ class Publisher:
         except (KafkaError, TimeoutError, OSError) as error:
             self._give_up(producer, pending)
             raise BrokerUnavailable(self._away(f"fails ({type(error).__name__})")) from None
-        failed = [error for future in pending if (error := future.exception()) is not None]
+        failed = [fault for future in pending if (fault := future.exception()) is not None]
         if failed:
             self._give_up(producer, pending)
             raise BrokerUnavailable(self._away(f"refuses ({type(failed[0]).__name__})"))

@@ -15,11 +15,11 @@ from engine.config import Settings
 from engine.errors import DependencyAway, RejectedInstance
 from engine.ingest.frames import Origin, Store, keep, messages, object_key
 from engine.ingest.publisher import Publisher
-from engine.ingest.quiet import silence_dicom_libraries
 from engine.ingest.syntaxes import SYNTAXES
 from engine.ingest.transport import PDU_BYTES, BoundedHandler
 from engine.ingest.validate import Limits, read_instance
 from engine.messages import Lane
+from engine.quiet import silence_dicom_libraries
 
 log = logging.getLogger(__name__)
 
@@ -147,9 +147,7 @@ class Gateway:
             )
         keep(self._store, object_key(instance.sop_instance_uid), event.encoded_dataset())
         self._publisher.publish(
-            messages(
-                instance, origin, store=self._store, inline_limit=self._settings.inline_limit
-            )
+            messages(instance, origin, store=self._store, inline_limit=self._settings.inline_limit)
         )
 
     def _origin(self, event: Any) -> Origin:

@@ -22,8 +22,8 @@ class Syntax(NamedTuple):
 EXPLICIT_LITTLE: Final = "1.2.840.10008.1.2.1"
 
 _LITTLE = Encoding(explicit=True, little=True)
-_JPEG = "50 51 57 70 80 81".split()
-_JPEG_2000 = "90 91 201 202 203".split()
+_JPEG = (50, 51, 57, 70, 80, 81)
+_JPEG_2000 = (90, 91, 201, 202, 203)
 
 SYNTAXES: Final[dict[str, Syntax]] = {
     syntax.uid: syntax

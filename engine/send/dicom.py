@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import threading
 import time
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom import AE, _config
 
 from engine.errors import EngineError
+from engine.quiet import silence_dicom_libraries
 
 SUCCESS: Final = 0x0000
 MAX_CONTEXTS: Final = 128  # presentation context ids are odd and at most 255 (PS3.8 9.3.2.2)
@@ -103,7 +102,8 @@ def send_dicom(
     object. A file that is not DICOM, or whose SOP class and transfer syntax the gateway does not
     take, is a `Refusal`. Raise `NotSent` when there is no association at all.
     """
-    _quieten()
+    silence_dicom_libraries()
+    _config.STORE_SEND_CHUNKED_DATASET = True  # files go as they are, never encoded again
     report, lock = SendReport(), threading.Lock()
     jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
     planned = _plan(sources, report, rate_hz)
@@ -125,23 +125,13 @@ def send_dicom(
     return report
 
 
-def _quieten() -> None:
-    """The libraries quote identifiers in logs and warnings; and send files as they are."""
-    _config.LOG_HANDLER_LEVEL = "none"
-    _config.STORE_SEND_CHUNKED_DATASET = True
-    for name in ("pydicom", "pynetdicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-
-
 def _plan(sources: Sequence[Source], report: SendReport, rate_hz: float | None) -> list[_Job]:
     """Look at every source's SOP class and transfer syntax; refuse what is not DICOM."""
     jobs: list[_Job] = []
     for index, source in enumerate(sources):
         path = str(source) if isinstance(source, Path) else f"data set {index}"
         try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                context = _context(source)
+            context = _context(source)
         except Exception as error:  # a file from outside can fail in any way inside pydicom
             report.refused.append(Refusal(index, path, f"not DICOM ({type(error).__name__})"))
             continue
@@ -200,9 +190,7 @@ def _send_all(
 def _send(association: Any, job: _Job, priority: int) -> int | str:
     """Send one object; return its status, or the reason why there is none."""
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            answer = association.send_c_store(job.source, priority=priority)
+        answer = association.send_c_store(job.source, priority=priority)
     except ValueError:
         return "the gateway does not take its SOP class in its transfer syntax"
     except Exception as error:  # pydicom and the file: anything

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from engine.local.stack import LocalStack
+from engine.local.stack import LocalStack, Role
 from engine.messages import Result
 from engine.phantom import Phantom, dicom_objects
 
@@ -19,9 +19,11 @@ WhenAnswered = Callable[[set[str], int, Callable[[], None]], list[Result]]
 
 
 def assert_each_once(results: list[Result], frames: set[str]) -> None:
-    """Every frame has its result, and a consumer that drops known ids sees none twice."""
+    """Every frame of the series has its result, a reader sees none twice, and in their order."""
     assert {one.frame.id for one in results} == frames
     assert len({one.id for one in results}) == len(results) == len(frames)
+    numbers = [one.frame.instance_number or 0 for one in results]
+    assert numbers == sorted(numbers)
 
 
 def test_kill_9_of_the_worker_in_mid_stream(
@@ -70,3 +72,25 @@ def test_frames_accepted_while_no_worker_runs(
     frames = send(list(dicom_objects(Phantom(seed=24, slices=3, phases=4))))
     stack.workers[0].restart()
     assert_each_once(results_of(frames), frames)
+
+
+def test_a_second_worker_joins_and_is_killed(
+    stack: LocalStack, send: Send, when_answered: WhenAnswered
+) -> None:
+    frames = send(list(dicom_objects(Phantom(seed=25, slices=6, phases=10))))
+    words = ["streams", "worker", "--lane", "bulk"]
+    second = Role("worker-bulk-second", words, stack.folder, stack.settings)
+
+    def join_and_die() -> None:
+        second.start()
+        second.kill()
+
+    assert_each_once(when_answered(frames, 5, join_and_die), frames)
+
+
+def test_the_worker_is_told_to_stop_in_mid_stream(
+    stack: LocalStack, send: Send, when_answered: WhenAnswered
+) -> None:
+    frames = send(list(dicom_objects(Phantom(seed=26, slices=6, phases=10))))
+    results = when_answered(frames, 10, stack.workers[0].restart)  # SIGTERM, then a new one
+    assert_each_once(results, frames)
