@@ -56,7 +56,7 @@ def check_matches(found: Codestream, info: FrameInfo) -> None:
 def check_complete(value: bytes) -> None:
     """Raise `DecodeFailed` if the end marker is missing: decoders invent the rest in silence."""
     # One byte pads to an even length; encoders that pad more are found in the field.
-    if value.rfind(_END, -64) < 0:
+    if _END not in value.rstrip(b"\x00")[-64:]:
         raise DecodeFailed("the codestream is cut off: its end marker is missing")
 
 
@@ -157,7 +157,9 @@ def check_rle(value: bytes, info: FrameInfo) -> None:
     if len(value) < 64:
         raise DecodeFailed("the RLE header is cut off")
     segments, *offsets = struct.unpack_from("<16L", value)
-    expected = info.samples_per_pixel * max(1, info.bits_allocated // 8)
+    if info.bits_allocated == 1:
+        raise DecodeFailed("RLE of single bits is not supported")
+    expected = info.samples_per_pixel * info.bits_allocated // 8
     if segments != expected:
         raise DecodeFailed(f"the RLE frame has {segments} segments, the header takes {expected}")
     if segments > 15:

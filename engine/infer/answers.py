@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,19 @@ _STUB_DIED = "stub process"
 _NEVER_STARTED = ("failed to connect", "request timeout expired", "exceeds maximum queue size")
 
 
+@dataclass(frozen=True, slots=True)
+class Segmentation:
+    """What the model says of one image.
+
+    `mask` is a label map, uint8 (rows, columns) on the model's grid, in memory of its own;
+    `confidence` is in [0, 1], one for each label; `model` is what answered this very request.
+    """
+
+    mask: np.ndarray
+    confidence: tuple[float, ...]
+    model: ModelRef
+
+
 class RegionLost(Exception):
     """The server does not know a region that it knew: it has restarted."""
 
@@ -34,7 +48,7 @@ def translated(error: InferenceServerException, name: str) -> EngineError | Regi
         return RegionLost(words)
     if error.status() in _REFUSED:
         return FrameError(f"Triton refuses the images: {words}")
-    if error.status() == _FAILED and _STUB_DIED not in words.lower():
+    if error.status() == _FAILED and not is_process_dead(error):
         return FrameError(f"model {name} failed on the images: {words}")
     return unavailable(error, name)
 
@@ -42,6 +56,11 @@ def translated(error: InferenceServerException, name: str) -> EngineError | Regi
 def unavailable(error: InferenceServerException, name: str) -> ModelUnavailable:
     """Return the error of a model that does not answer, in Triton's own words."""
     return ModelUnavailable(f"Triton does not serve model {name}: {_words(error)}")
+
+
+def is_process_dead(error: InferenceServerException) -> bool:
+    """True where the process behind the model has died, which Triton does not start again."""
+    return _STUB_DIED in _words(error).lower()
 
 
 def is_away(error: InferenceServerException) -> bool:
@@ -52,6 +71,16 @@ def is_away(error: InferenceServerException) -> bool:
 def is_settled(error: InferenceServerException) -> bool:
     """True where the server certainly does not work on the request any more."""
     return not is_away(error) or any(words in _words(error).lower() for words in _NEVER_STARTED)
+
+
+def read(
+    result: Any, count: int, slot: Slot | None, name: str, kept: Contract
+) -> list[Segmentation]:
+    """Return the answers of `count` images in memory of their own; the slot is free afterwards."""
+    masks = _read_masks(result, count, slot, kept)
+    confidence = _read_confidence(result, count, kept)
+    ref = read_ref(result, name, kept)
+    return [Segmentation(*one, ref) for one in zip(masks, confidence, strict=True)]
 
 
 def read_ref(result: Any, name: str, kept: Contract) -> ModelRef:
@@ -65,8 +94,7 @@ def read_ref(result: Any, name: str, kept: Contract) -> ModelRef:
     )
 
 
-def read_masks(result: Any, count: int, slot: Slot | None, kept: Contract) -> list[np.ndarray]:
-    """Return `count` masks in memory of their own; the slot is free afterwards."""
+def _read_masks(result: Any, count: int, slot: Slot | None, kept: Contract) -> list[np.ndarray]:
     shape = [count, *kept.input_shape]
     output = result.get_output("mask")
     if output is None or list(output.shape) != shape:
@@ -75,8 +103,7 @@ def read_masks(result: Any, count: int, slot: Slot | None, kept: Contract) -> li
     return [masks[index].copy() for index in range(count)]
 
 
-def read_confidence(result: Any, count: int, kept: Contract) -> list[tuple[float, ...]]:
-    """Return the confidences of each image, one for each label."""
+def _read_confidence(result: Any, count: int, kept: Contract) -> list[tuple[float, ...]]:
     values = result.as_numpy("confidence")
     if values is None or values.shape != (count, len(kept.labels)):
         raise FrameError("the model's output `confidence` is not [N, labels]")

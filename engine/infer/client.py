@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,9 @@ from tritonclient.utils import InferenceServerException
 
 from engine.errors import ConfigError, FrameError, ModelUnavailable
 from engine.infer import answers
+from engine.infer.answers import Segmentation
 from engine.infer.contract import UNKNOWN, Contract, read_contract
+from engine.infer.repair import reload
 from engine.infer.ring import Ring
 from engine.infer.slots import Slot
 from engine.messages import ModelRef
@@ -35,19 +36,6 @@ _CHANNEL = [
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
 ]
-
-
-@dataclass(frozen=True, slots=True)
-class Segmentation:
-    """What the model says of one image.
-
-    `mask` is a label map, uint8 (rows, columns) on the model's grid, in memory of its own;
-    `confidence` is in [0, 1], one for each label; `model` is what answered this very request.
-    """
-
-    mask: np.ndarray
-    confidence: tuple[float, ...]
-    model: ModelRef
 
 
 class TritonModel:
@@ -173,6 +161,8 @@ class TritonModel:
         except TimeoutError:
             raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
         except InferenceServerException as error:
+            if answers.is_process_dead(error):
+                await reload(self._client, self._name, timeout_s=self._timeout_s)
             raise answers.unavailable(error, self._name) from error
 
     async def _shake_hands(self) -> None:
@@ -243,7 +233,9 @@ class TritonModel:
             self._lose(session)
             raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
         try:
-            return self._read(result, len(images), slot)
+            segmented = answers.read(result, len(images), slot, self._name, self._kept)
+            self._ref = segmented[0].model
+            return segmented
         finally:
             ring.give_back(slot, settled=True)
 
@@ -273,13 +265,6 @@ class TritonModel:
             timeout=queue_us,
             client_timeout=self._timeout_s * LATE_FACTOR,
         )
-
-    def _read(self, result: Any, count: int, slot: Slot | None) -> list[Segmentation]:
-        kept = self._kept
-        masks = answers.read_masks(result, count, slot, kept)
-        confidence = answers.read_confidence(result, count, kept)
-        self._ref = ref = answers.read_ref(result, self._name, kept)
-        return [Segmentation(*one, ref) for one in zip(masks, confidence, strict=True)]
 
     def _translated(self, error: InferenceServerException, session: int) -> Exception:
         meaning = answers.translated(error, self._name)

@@ -21,6 +21,7 @@ from engine.errors import RejectedInstance
 
 UNDEFINED: Final = 0xFFFFFFFF
 MAX_DEPTH: Final = 32
+MAX_STEPS: Final = 1_000_000  # items and elements passed over in one sequence: about a second
 PIXEL_TAGS: Final = frozenset({0x7FE00008, 0x7FE00009, 0x7FE00010})
 
 _ITEM, _ITEM_END, _SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
@@ -244,26 +245,38 @@ def _skip(
 ) -> tuple[int, int]:
     """Pass over a sequence or item of undefined length; return `(end of content, next)`."""
     stack = [(inside_item, encoding)]
-    while True:
+    for _ in range(MAX_STEPS):
         inside, enc = stack[-1]
-        head = _item_head(buffer, enc, at, end)
-        if head.tag == (_ITEM_END if inside else _SEQUENCE_END):
+        if end - at < 8:
+            raise RejectedInstance("a sequence ends without its delimitation item")
+        group, element, length = _item_struct(enc.little).unpack_from(buffer, at)
+        tag, vr, at = group << 16 | element, "", at + 8
+        if tag == (_ITEM_END if inside else _SEQUENCE_END):
             stack.pop()
             if not stack:
-                return at, head.start
-            at = head.start
+                return at - 8, at
             continue
         if inside:
-            head = read_head(buffer, enc, at, end)
-        elif head.tag != _ITEM:
+            _, vr, at, length = read_head(buffer, enc, at - 8, end)
+        elif tag != _ITEM:
             raise RejectedInstance("a sequence holds something other than items")
-        if head.length != UNDEFINED:
-            at = _bounded(head, end)
+        if length != UNDEFINED:
+            at += length  # beyond the end is found in the next step
             continue
-        if len(stack) >= 2 * MAX_DEPTH:
-            raise RejectedInstance(f"sequences are nested more than {MAX_DEPTH} deep")
-        stack.append((not inside, _inner(enc, head.vr) if inside else enc))
-        at = head.start
+        _enter(stack, _inner(enc, vr) if inside else enc)
+    raise RejectedInstance(f"a sequence has more than {MAX_STEPS} items and elements")
+
+
+def _enter(stack: list[tuple[bool, Encoding]], encoding: Encoding) -> None:
+    """Go one level down: from a sequence into an item, or from an item into a sequence."""
+    if len(stack) >= 2 * MAX_DEPTH:
+        raise RejectedInstance(f"sequences are nested more than {MAX_DEPTH} deep")
+    stack.append((not stack[-1][0], encoding))
+
+
+@lru_cache(maxsize=2)
+def _item_struct(little: bool) -> struct.Struct:
+    return struct.Struct("<HHL" if little else ">HHL")
 
 
 def _split(raw: memoryview) -> list[str]:

@@ -169,7 +169,8 @@ class FrameInfos(Sequence[FrameInfo]):
         }
         self._shared = block.item("SharedFunctionalGroupsSequence")
         self._groups = self._per_frame()
-        self[0]  # a value that cannot be is found before anything is stored
+        # a value that cannot be is found here, before anything is stored
+        self.first: FrameInfo = self[0]
 
     def _per_frame(self) -> list[Block]:
         groups: list[Block] = []

@@ -57,7 +57,7 @@ class NativeFrames:
     def __getitem__(self, index: int) -> memoryview | bytes:
         bits, size = self._layout.frame_bits, self._layout.frame_bytes
         first, shift = divmod(index * bits, 8)
-        if shift == 0:
+        if bits % 8 == 0:
             return self._data[first : first + size]
         # 1-bit frames follow one another without padding (PS3.5 8.1.1): align this one
         chunk = int.from_bytes(self._data[first : first + size + 1], "little") >> shift

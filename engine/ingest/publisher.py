@@ -38,7 +38,7 @@ class Publisher:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._producer: AIOKafkaProducer | None = None
-        self._broken: asyncio.Event
+        self._broken = asyncio.Event()
         self._closing = False
         self._loop = uvloop.new_event_loop()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
@@ -74,7 +74,7 @@ class Publisher:
         if not self._thread.is_alive():
             return
         self._closing = True
-        self._loop.call_soon_threadsafe(lambda: self._broken.set())
+        self._loop.call_soon_threadsafe(self._broken.set)
         self._thread.join()
 
     def _away(self, what: str) -> str:
@@ -119,7 +119,6 @@ class Publisher:
             self._loop.close()
 
     async def _stay_connected(self) -> None:
-        self._broken = asyncio.Event()
         delay = 0.1
         while not self._closing:
             producer = self._make()

@@ -85,7 +85,7 @@ class Gateway:
         """The port that it listens on."""
         return int(self._server.server_address[1])
 
-    def drain(self, grace_s: float = 5.0) -> None:
+    def drain(self, grace_s: float = 3.0) -> None:
         """Stop listening, let associations end for `grace_s`, finish what is in flight, close."""
         self._server.shutdown()
         deadline = time.monotonic() + grace_s

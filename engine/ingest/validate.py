@@ -51,8 +51,7 @@ class Instance:
     @property
     def first(self) -> FrameInfo:
         """The header of frame 1."""
-        info: FrameInfo = self.infos[0]
-        return info
+        return self.infos.first
 
     def __len__(self) -> int:
         return len(self.infos)

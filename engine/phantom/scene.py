@@ -135,7 +135,7 @@ class Canvas:
 
     def render(self, section: Section, index: int, *, papillary: bool) -> Floats:
         """Return the noiseless picture of one frame, float32 (rows, columns)."""
-        picture = self._background(index).copy()
+        picture = _single(self._background(index).copy())
         gains, texture = self.anatomy.gains, self._texture(index, 7, 5.0)
         blood = BLOOD * gains["blood"] * (1 + 0.07 * texture)
         muscle = MUSCLE * gains["muscle"] * (1 + 0.12 * texture)
@@ -166,7 +166,7 @@ class Canvas:
         whole: NDArray[np.int16] = np.clip(np.rint(stored), 0, TOP).astype(np.int16)
         return whole
 
-    def _paint(self, picture: Floats, distance: Floats, value: Floats | float) -> None:
+    def _paint(self, picture: Floats, distance: Floats, value: NDArray[Any] | float) -> None:
         """Blend `value` into `picture` where `distance` (mm) is negative, softly at the edge."""
         share = np.clip(0.5 - distance / np.float32(2 * self.blur_mm), 0, 1)
         picture += share * (value - picture)
@@ -232,7 +232,7 @@ class Canvas:
         anatomy, gains = self.anatomy, self.anatomy.gains
         fine, coarse = self._texture(index, 3, 2.5), self._texture(index, 4, 9.0)
         shape = 6 * self._texture(0, 5, 28.0)  # the same in all slices, as organs are
-        picture = np.zeros_like(self.x)
+        picture: Floats = np.zeros(self.x.shape, np.float32)
         cos, sin = np.float32(np.cos(anatomy.chest)), np.float32(np.sin(anatomy.chest))
         front = self.x * cos + self.y * sin  # mm from the heart towards the chest wall
         side = self.y * cos - self.x * sin
@@ -249,9 +249,8 @@ class Canvas:
         self._paint(picture, _single(veins), 0.75 * BLOOD * gains["blood"])
         self._draw_spots(picture, index, lung)
         mediastinum = np.maximum(self._ellipse(anatomy.septum, 45, (50, 42)) + 1.5 * shape, lung)
-        self._paint(
-            picture, mediastinum, 0.4 * FAT * gains["fat"] * np.clip(1 + 0.6 * coarse, 0, 2)
-        )
+        uneven = _single(np.clip(1 + 0.6 * coarse, 0, 2))
+        self._paint(picture, mediastinum, 0.4 * FAT * gains["fat"] * uneven)
         return picture
 
     def _draw_spots(self, picture: Floats, index: int, lung: Floats) -> None:

@@ -53,6 +53,7 @@ class LocalStore:
 
     def __init__(self, folder: Path) -> None:
         self.folder = Path(folder)
+        self._durable: set[Path] = set()  # folders whose own name is known to be synced
 
     def put(self, key: str, data: bytes) -> Put:
         """Keep `data` under `key`; on return it survives a power cut.
@@ -62,7 +63,7 @@ class LocalStore:
         """
         path, sha = self._path(key), hashlib.sha256(data).hexdigest()
         with _explained(self.folder):
-            path.parent.mkdir(parents=True, exist_ok=True)
+            self._make(path.parent)
             outcome: Put = "stored" if _create(path, data) else "same"
             if outcome == "same" and not _holds(path, data):
                 self._quarantine(key, sha, data)
@@ -98,9 +99,16 @@ class LocalStore:
             raise ValueError("a store key is 64 hexadecimal digits")
         return self.folder / key[:2] / key
 
+    def _make(self, folder: Path) -> None:
+        """Make a folder; its name is synced once, whoever made it."""
+        folder.mkdir(parents=True, exist_ok=True)
+        if folder not in self._durable:
+            _sync(folder.parent)
+            self._durable.add(folder)
+
     def _quarantine(self, key: str, sha: str, data: bytes) -> None:
         path = self.folder / "quarantine" / f"{key}-{sha}"
-        path.parent.mkdir(parents=True, exist_ok=True)
+        self._make(path.parent)
         _create(path, data)
         _sync(path.parent)
 
@@ -130,13 +138,12 @@ def _holds(path: Path, data: bytes) -> bool:
 
 
 def _sync(folder: Path) -> None:
-    """Make the names in `folder`, and its own name, durable."""
-    for each in (folder, folder.parent):
-        descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    """Make the names in `folder` durable."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 _CURES = {

@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -262,6 +263,16 @@ def test_a_codecs_error_is_told_and_chained(monkeypatch) -> None:
     with pytest.raises(DecodeFailed, match="MemoryError: too much") as caught:
         decode(message, max_frame_bytes=LIMIT)
     assert isinstance(caught.value.__cause__, MemoryError)
+
+
+def test_threads_side_by_side_do_not_mix() -> None:
+    names = ("SC_rgb_jpeg_gdcm.dcm", "SC_rgb_jpeg_dcmtk.dcm", "MR_small_RLE.dcm")
+    messages = [next(messages_of(read(FILES / name))) for name in names] * 8
+    alone = [decode(message, max_frame_bytes=LIMIT) for message in messages]
+    with ThreadPoolExecutor(4) as pool:
+        together = pool.map(lambda one: decode(one, max_frame_bytes=LIMIT), messages)
+        for got, want in zip(together, alone, strict=True):
+            np.testing.assert_array_equal(got, want)
 
 
 def test_a_frame_cut_from_a_file_is_the_one_that_generate_frames_gives() -> None:

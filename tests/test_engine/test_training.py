@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from engine.cli import main
 from engine.errors import ConfigError
 from engine.training.data import (
     HELD_OUT,
@@ -126,6 +127,27 @@ def test_evaluate_scores_by_subject_and_keeps_the_largest_component(folder: Path
         *("model", "version", "precision", "subjects", "mean_dice", "worst_dice"),
         *("pooled_dice", "frames_per_second"),
     }
+
+
+def test_the_command_names_what_is_missing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["model", "evaluate", "--data", str(tmp_path)]) == 2
+    assert "has no folder images/" in capsys.readouterr().err
+
+
+@pytest.mark.triton
+def test_the_command_measures_what_is_served(
+    folder: Path, triton: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["model", "evaluate", "--data", str(folder), "--subjects", "B", "--triton", triton]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["model"] == "unet-lv"
+    assert found["version"] == "1"
+    assert found["precision"] in ("fp32", "bf16")
+    assert list(found["subjects"]) == ["B"]
+    assert 0 <= found["mean_dice"] <= 1
 
 
 def _slice(side: int) -> Slice:

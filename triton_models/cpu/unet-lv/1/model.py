@@ -22,14 +22,20 @@ def setting(config, name):
     return given or config["parameters"][name]["string_value"]
 
 
-def chosen_precision(core, wanted):
-    """Return fp32 or bf16; `auto` takes bf16 where the processor computes in it."""
+def hint_for(core, wanted):
+    """Return OpenVINO's precision hint; `auto` takes bf16 where the processor computes in it."""
     if wanted not in ("auto", "fp32", "bf16"):
         raise pb_utils.TritonModelException(f"precision must be auto, fp32 or bf16, got {wanted}")
-    able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if wanted == "auto":
-        return "bf16" if able else "fp32"
-    return wanted
+        able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "bf16" if able else "f32"
+    return {"fp32": "f32", "bf16": "bf16"}[wanted]
+
+
+def precision_of(compiled):
+    """Return fp32 or bf16, as compiled: OpenVINO turns bf16 down silently where there is none."""
+    kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
+    return {"f32": "fp32"}.get(kind, kind)
 
 
 class TritonPythonModel:
@@ -40,17 +46,17 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         path = pathlib.Path(args["model_repository"], args["model_version"], "model.onnx")
         core = openvino.Core()
-        precision = chosen_precision(core, setting(config, "precision"))
         options = {
-            "INFERENCE_PRECISION_HINT": {"fp32": "f32", "bf16": "bf16"}[precision],
+            "INFERENCE_PRECISION_HINT": hint_for(core, setting(config, "precision")),
             "INFERENCE_NUM_THREADS": int(setting(config, "model_threads")),
             "NUM_STREAMS": 1,
             "PERFORMANCE_HINT": "LATENCY",
         }
-        self.request = core.compile_model(str(path), "CPU", options).create_infer_request()
+        compiled = core.compile_model(str(path), "CPU", options)
+        self.request = compiled.create_infer_request()
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
         runtime = "openvino " + openvino.__version__.split("-")[0]
-        about = {"digest": digest, "precision": precision, "runtime": runtime}
+        about = {"digest": digest, "precision": precision_of(compiled), "runtime": runtime}
         text = json.dumps(about).encode().ljust(ABOUT_BYTES)
         self.about = np.frombuffer(text, np.uint8)
         side = config["input"][0]["dims"][-1]
