@@ -77,18 +77,15 @@ class Settings:
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
         """Read file and environment; `given` wins. Raise `ConfigError` naming the setting."""
-        env = os.environ if environ is None else environ
-        found: dict[str, Any] = _from_file(env.get(f"{PREFIX}CONFIG"))
-        for name in _names():
-            text = env.get(PREFIX + name.upper())
-            if text is not None:
-                found[name] = text
-        found |= {name: value for name, value in given.items() if value is not None}
-        unknown = sorted(set(found) - set(_names()))
-        if unknown:
-            raise ConfigError(f"unknown setting `{unknown[0]}`: docs/settings.md lists all of them")
+        found = {name: value for name, (value, _) in _gather(environ, given).items()}
         types = get_type_hints(cls)
         return cls(**{name: _parse(name, types[name], value) for name, value in found.items()})
+
+    @staticmethod
+    def sources(environ: Mapping[str, str] | None = None, **given: Any) -> dict[str, str]:
+        """Return where each setting's value comes from: a file, a variable, given, or default."""
+        found = _gather(environ, given)
+        return {name: found[name][1] if name in found else "default" for name in _names()}
 
     def as_environ(self) -> dict[str, str]:
         """Return the settings as environment variables, to hand to a child process."""
@@ -120,8 +117,26 @@ def _names() -> list[str]:
     return [field.name for field in fields(Settings)]
 
 
-def _from_file(named: str | None) -> dict[str, Any]:
-    path = Path(named or "scanstream.toml")
+def _gather(
+    environ: Mapping[str, str] | None, given: Mapping[str, Any]
+) -> dict[str, tuple[Any, str]]:
+    """Return every value that is set somewhere, and where; the last source wins."""
+    env = os.environ if environ is None else environ
+    path = Path(env.get(f"{PREFIX}CONFIG", "scanstream.toml"))
+    in_file = _from_file(path, named=f"{PREFIX}CONFIG" in env)
+    found = {name: (value, str(path)) for name, value in in_file.items()}
+    for name in _names():
+        variable = PREFIX + name.upper()
+        if variable in env:
+            found[name] = (env[variable], variable)
+    found |= {name: (value, "given") for name, value in given.items() if value is not None}
+    unknown = sorted(set(found) - set(_names()))
+    if unknown:
+        raise ConfigError(f"unknown setting `{unknown[0]}`: docs/settings.md lists all of them")
+    return found
+
+
+def _from_file(path: Path, *, named: bool) -> dict[str, Any]:
     if not path.exists():
         if named:
             raise ConfigError(f"{PREFIX}CONFIG names {path}, which does not exist")

@@ -6,6 +6,7 @@ EngineError
  ├ RejectedInstance         bad DICOM object           -> answer the sender, never retry
  ├ FrameError               this frame cannot be done  -> three tries, then a dead letter
  │  ├ BadMessage            not a frame message        -> dead letter at once
+ │  ├ ClaimUnreadable       its stored value is gone     -> three tries, then a dead letter
  │  ├ DecodeFailed          pixels do not decode       -> three tries, then a dead letter
  │  └ EnhanceFailed         a kernel refused the frame -> three tries, then a dead letter
  └ DependencyAway           a server does not answer   -> hold, back off, commit nothing
@@ -53,6 +54,12 @@ class BadMessage(FrameError):
 
     reason = "bad-message"
     retryable = False
+
+
+class ClaimUnreadable(FrameError):
+    """The store answers, but what the claim check names is missing or damaged."""
+
+    reason = "claim-unreadable"
 
 
 class DecodeFailed(FrameError):

@@ -15,7 +15,7 @@ import numpy as np
 from engine.batches import Batches, SegmentationModel, Segmented
 from engine.decode import decode
 from engine.enhance import enhance
-from engine.errors import BadMessage, ConfigError
+from engine.errors import ClaimUnreadable, ConfigError
 from engine.messages import FrameMessage, FrameRef, Result, result_id
 from engine.metrics import StageTimes
 from engine.postprocess import measure, segment
@@ -93,9 +93,9 @@ class Pipeline:
             return message
         value = self._store.get(claim.key)
         if len(value) != claim.length:
-            raise BadMessage(f"the stored value has {len(value)} bytes, x-claim {claim.length}")
+            raise ClaimUnreadable(f"the stored value has {len(value)} bytes, not {claim.length}")
         if hashlib.sha256(value).hexdigest() != claim.sha256:
-            raise BadMessage("the stored value differs from the SHA-256 in x-claim")
+            raise ClaimUnreadable("the stored value differs from the SHA-256 in x-claim")
         return msgspec.structs.replace(message, value=value)
 
     async def _threaded(self, work: Callable[..., T], *args: object) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable
@@ -39,6 +40,6 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def regions() -> list[str]:
-    """Shared-memory regions of this process's Triton stubs."""
-    return [path.name for path in SHARED_MEMORY.glob(f"{PREFIX}*")]
+def regions(pid: int | None = None) -> list[str]:
+    """Shared-memory regions of the Triton stubs that `pid`, by default this process, started."""
+    return [path.name for path in SHARED_MEMORY.glob(f"{PREFIX}{pid or os.getpid()}_*")]

@@ -20,6 +20,7 @@ COMMANDS = {
     "worker": "run one worker",
     "send": "send DICOM files as a scanner does",
     "results": "read results as a downstream consumer does",
+    "inspect": "say what is in DICOM files, with a checksum of their pixels",
     "doctor": "say what is there, what is missing, and what to do about it",
     "model": "train and evaluate models",
 }

@@ -54,6 +54,7 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--exclude", default=None, help="subjects never read, by comma; default: the held-out five")
     add("--start", type=Path, help="begin with the averaged weights of this checkpoint")
     add("--resume", action="store_true", help="go on from OUT/last.pt")
+    add("--rate", type=float, default=2e-3, help="highest learning rate")
     add("--seed", type=int, default=1)
     add("--threads", type=int, default=2)
     add("--threshold", type=float, default=0.5, help="probability from which a pixel is cavity")
@@ -91,7 +92,7 @@ def _train(args: argparse.Namespace) -> int:
         raise ConfigError(f"no subject is left to train on in {args.data}")
     plan = replace(
         Plan(),
-        **{"epochs": args.epochs, "seed": args.seed},
+        **{"epochs": args.epochs, "seed": args.seed, "rate": args.rate},
         **{"threads": args.threads, "compiled": args.compile},
     )
     _say(f"training on {len(learn)} subjects: {' '.join(learn)}")

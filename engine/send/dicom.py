@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import socket
 import threading
 import time
 from collections import Counter
@@ -119,7 +120,10 @@ def send_dicom(
                 if progress is not None:
                     progress()
 
-    _run_together(work, min(associations, len(planned)))
+    try:
+        _run_together(work, min(associations, len(planned)))
+    finally:
+        ae.close()
     report.seconds = time.monotonic() - started
     report.refused.sort(key=lambda refusal: refusal.index)
     return report
@@ -147,8 +151,25 @@ def _context(source: Source) -> tuple[str, str]:
     return str(meta.MediaStorageSOPClassUID), str(meta.TransferSyntaxUID)
 
 
-def _requestor(ae_title: str, jobs: Sequence[_Job]) -> Any:
-    ae = AE(ae_title=ae_title)
+class _Requestor(AE):  # type: ignore[misc]  # pynetdicom is untyped
+    """Closes its sockets: pynetdicom 3.0.4 does not when the peer is away or has died."""
+
+    def __init__(self, ae_title: str) -> None:
+        super().__init__(ae_title)
+        self._connections: list[socket.socket] = []
+
+    def _create_socket(self, *args: Any) -> Any:
+        wrapper = super()._create_socket(*args)
+        self._connections.append(wrapper.socket)
+        return wrapper
+
+    def close(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+def _requestor(ae_title: str, jobs: Sequence[_Job]) -> _Requestor:
+    ae = _Requestor(ae_title)
     ae.maximum_pdu_size = 0
     contexts = sorted({job.context for job in jobs})
     if len(contexts) > MAX_CONTEXTS:

@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal, Protocol
 
-from engine.errors import StoreUnavailable
+from engine.errors import ClaimUnreadable, StoreUnavailable
 
 Put = Literal["stored", "same", "conflict"]
 
@@ -32,7 +32,10 @@ class ObjectStore(Protocol):
         ...
 
     def get(self, key: str) -> bytes:
-        """Return the object; raise `StoreUnavailable` when it is missing or damaged."""
+        """Return the object; raise `ClaimUnreadable` when it is missing or damaged.
+
+        Raise `StoreUnavailable` when the store itself does not answer.
+        """
         ...
 
     def exists(self, key: str) -> bool:
@@ -77,16 +80,17 @@ class LocalStore:
     def get(self, key: str) -> bytes:
         """Return the object, checked against its SHA-256.
 
-        Raise `StoreUnavailable` when it is missing, damaged, or cannot be read.
+        Raise `ClaimUnreadable` when it is missing or damaged though the folder is there, else
+        `StoreUnavailable`.
         """
         path = self._path(key)
         with _explained(self.folder):
+            if self.folder.is_dir() and not self.exists(key):
+                raise ClaimUnreadable(f"object {key} is not in the store: restore it, then retry")
             data = path.read_bytes()
             wanted = path.with_name(f"{key}.sha256").read_text().split()[:1]
         if [hashlib.sha256(data).hexdigest()] != wanted:
-            raise StoreUnavailable(
-                f"object {key} in {self.folder} is damaged: its SHA-256 has changed; restore it"
-            )
+            raise ClaimUnreadable(f"object {key} in the store is damaged: restore it, then retry")
         return data
 
     def exists(self, key: str) -> bool:

