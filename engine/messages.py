@@ -2,15 +2,12 @@
 
 Frames travel as Kafka messages whose value is the encoded pixels of one frame and whose headers
 follow the CloudEvents Kafka binding (binary mode); results and dead letters are JSON. The JSON
-schemas under `docs/schemas/` are generated from these structs (`python -m engine.messages`).
+schemas under `docs/schemas/` are generated from these structs (`python -m engine.schemas`).
 """
 
 from __future__ import annotations
 
 import hashlib
-import json
-import sys
-from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
 import msgspec
@@ -298,23 +295,3 @@ class DeadLetter(Record, frozen=True, kw_only=True):
 def result_id(frame_id: str, route: str, run: str = "") -> str:
     """Return the id that every repeat of this result carries (32 hexadecimal digits)."""
     return hashlib.sha256("\n".join((frame_id, route, run)).encode()).hexdigest()[:32]
-
-
-SCHEMAS: dict[str, type[Record]] = {
-    "frame": FrameInfo,
-    "claim": Claim,
-    "result": Result,
-    "dead-letter": DeadLetter,
-}
-
-
-def write_schemas(folder: Path) -> None:
-    """Write the JSON schema of every record to `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    for name, kind in SCHEMAS.items():
-        schema = msgspec.json.schema(kind)
-        (folder / f"{name}.v1.json").write_text(json.dumps(schema, indent=2) + "\n")
-
-
-if __name__ == "__main__":
-    write_schemas(Path(sys.argv[1] if len(sys.argv) > 1 else "docs/schemas"))

@@ -31,7 +31,7 @@ class Reader(Generic[T]):
     def __init__(self, broker: str, topic: str, kind: type[T], *, follow: bool) -> None:
         self._broker = broker
         self._topic = topic
-        self._decoder = msgspec.json.Decoder(kind)
+        self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
         self._follow = follow
         self._seen: set[bytes] = set()
         self.repeats = 0

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import warnings
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +12,6 @@ import pytest
 from pydicom import dcmread
 from pydicom.pixels import pixel_array
 
-from engine.cli import main
 from engine.cli.inspect import inspect
 from engine.config import Settings
 

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.errors import BadMessage
-from engine.messages import Claim, FrameInfo, FrameMessage, result_id, write_schemas
+from engine.messages import Claim, FrameInfo, FrameMessage, result_id
+from engine.schemas import write_schemas
 
 SCHEMAS = Path(__file__).resolve().parents[2] / "docs" / "schemas"
 
@@ -104,7 +105,7 @@ def test_ids_depend_on_frame_route_and_run() -> None:
 
 
 def test_the_published_schemas_are_those_of_the_records(tmp_path: Path) -> None:
-    """After a change: `python -m engine.messages`."""
+    """After a change: `python -m engine.schemas`."""
     write_schemas(tmp_path)
     made = {file.name: file.read_text() for file in tmp_path.iterdir()}
     assert made == {file.name: file.read_text() for file in SCHEMAS.iterdir()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.errors import StoreUnavailable
+from engine.errors import ClaimUnreadable, StoreUnavailable
 from engine.store import LocalStore, digest
 
 KEY = digest("1.2.3.4")
@@ -59,7 +59,7 @@ def test_object_whose_checksum_was_never_written_is_not_there(store: LocalStore)
 def test_damage_is_found(store: LocalStore) -> None:
     store.put(KEY, b"abc")
     (store.folder / KEY[:2] / KEY).write_bytes(b"abd")
-    with pytest.raises(StoreUnavailable, match="damaged"):
+    with pytest.raises(ClaimUnreadable, match="damaged"):
         store.get(KEY)
 
 
