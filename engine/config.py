@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -42,6 +42,16 @@ class Settings:
     stat_budget_ms: int = 1_000
     # the topics
     partitions: int = 8
+    replication: int = 1
+    # how to come in at the broker
+    security_protocol: str = "PLAINTEXT"
+    ssl_ca: Path | None = None
+    ssl_certificate: Path | None = None
+    ssl_key: Path | None = None
+    sasl_mechanism: str = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: str = field(default="", repr=False)
+    sasl_password_file: Path | None = None
     # the worker
     routes: Path | None = None
     group: str = "scanstream-worker"
@@ -58,6 +68,10 @@ class Settings:
     infer_timeout_s: float = 20.0
     model_threads: int = 2
     precision: str = "auto"
+    # the measures of a series
+    series_quiet_s: float = 10.0
+    series_expiry_s: float = 24 * 3600.0
+    alert_ejection_fraction: float = 40.0
     # logs
     log_level: str = "INFO"
 
@@ -73,6 +87,7 @@ class Settings:
             raise ConfigError("setting `precision` must be auto, fp32 or bf16")
         if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
             raise ConfigError("setting `log_level` must be DEBUG, INFO, WARNING or ERROR")
+        _check_security(self)
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None, **given: Any) -> Settings:
@@ -97,11 +112,15 @@ class Settings:
         }
 
 
+# Never shown by `repr`, in logs, or by a command.
+SECRETS = frozenset({"sasl_password"})
+
 _AT_LEAST_ONE = (
     "max_associations",
     "max_object_bytes",
     "inline_limit",
     "partitions",
+    "replication",
     "tries",
     "inflight_bytes",
     "inflight_frames",
@@ -111,6 +130,41 @@ _AT_LEAST_ONE = (
     "infer_slots",
     "model_threads",
 )
+
+
+def _check_security(settings: Settings) -> None:
+    """Refuse combinations that Kafka's client would ignore, or fail on later and less clearly."""
+    protocol = settings.security_protocol
+    if protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
+        raise ConfigError(
+            "setting `security_protocol` must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
+        )
+    if settings.sasl_mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
+        raise ConfigError("setting `sasl_mechanism` must be SCRAM-SHA-256 or SCRAM-SHA-512")
+    _needs_protocol(settings, "SSL", ("ssl_ca", "ssl_certificate", "ssl_key"))
+    _needs_protocol(settings, "SASL", ("sasl_username", "sasl_password", "sasl_password_file"))
+    if (settings.ssl_certificate is None) != (settings.ssl_key is None):
+        raise ConfigError("settings `ssl_certificate` and `ssl_key` belong together: set both")
+    if settings.sasl_password and settings.sasl_password_file:
+        raise ConfigError("settings `sasl_password` and `sasl_password_file`: set one of them")
+    if "SASL" in protocol:
+        if not settings.sasl_username:
+            raise ConfigError(f"setting `sasl_username` is missing for {protocol}")
+        if not (settings.sasl_password or settings.sasl_password_file):
+            raise ConfigError(
+                f"setting `sasl_password_file` (or `sasl_password`) is missing for {protocol}"
+            )
+
+
+def _needs_protocol(settings: Settings, part: str, names: tuple[str, ...]) -> None:
+    if part in settings.security_protocol.split("_"):
+        return
+    for name in names:
+        if getattr(settings, name):
+            raise ConfigError(
+                f"setting `{name}` has no effect with `security_protocol`"
+                f" {settings.security_protocol}: choose one with {part}, or unset it"
+            )
 
 
 def _names() -> list[str]:

@@ -41,6 +41,7 @@ class FrameInfo(Record, frozen=True, kw_only=True):
 
     Field names are the DICOM keywords in snake case. Lengths are mm, times ms. No field can hold
     a patient's name, id or date of birth. `keywords` holds what the routes match on.
+    `pixel_data_vr` tells 8-bit pixels in big-endian words (OW) from bytes (OB) (PS3.5 A.3).
     """
 
     sop_class_uid: str
@@ -59,6 +60,7 @@ class FrameInfo(Record, frozen=True, kw_only=True):
     pixel_representation: Annotated[int, Meta(ge=0, le=1)] = 0
     photometric_interpretation: str
     planar_configuration: Annotated[int, Meta(ge=0, le=1)] = 0
+    pixel_data_vr: Literal["", "OB", "OW"] = ""
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0
     window_center: float | None = None

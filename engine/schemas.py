@@ -9,11 +9,14 @@ from pathlib import Path
 import msgspec
 
 from engine.messages import Claim, DeadLetter, FrameInfo, Record, Result
+from engine.series import Alert, SeriesMeasures
 
 SCHEMAS: dict[str, type[Record]] = {
     "frame": FrameInfo,
     "claim": Claim,
     "result": Result,
+    "series": SeriesMeasures,
+    "alert": Alert,
     "dead-letter": DeadLetter,
 }
 

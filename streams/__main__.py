@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
+from typing import Any
 
 from engine.config import Settings
 from engine.errors import EngineError
@@ -22,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     roles = parser.add_subparsers(dest="role", required=True)
     worker = roles.add_parser("worker", help="run one worker until it is told to stop")
     worker.add_argument("--lane", choices=("bulk", "stat"), default="bulk")
+    roles.add_parser("series", help="run the app that measures series until it is told to stop")
     roles.add_parser("topics", help="create the topics that are missing")
     args = parser.parse_args(argv)
     try:
@@ -30,29 +32,45 @@ def main(argv: Sequence[str] | None = None) -> int:
             from streams.topics import main as topics
 
             return topics(settings)
-        return _work(settings, args.lane)
+        lane = args.lane if args.role == "worker" else None
+        return _run(settings, lane)
     except EngineError as error:
         print(f"streams {args.role}: {error}", file=sys.stderr)
         return 2
 
 
-def _work(settings: Settings, lane: str) -> int:
+def _run(settings: Settings, lane: str | None) -> int:
+    """Run a worker of `lane`, or without one the series app, until a signal."""
     import mode.loop
 
     mode.loop.use("uvloop")  # before faust is imported, which makes the loop
     import faust
 
-    from engine.enhance import warm
-    from streams.app import make_app
+    from streams.reach import wait_for_broker
 
     warnings.simplefilter("ignore")  # pydicom's warnings quote identifiers
-    warm()
-    app = make_app(settings, lane)
+    wait_for_broker(settings)
+    app = _worker_app(settings, lane) if lane else _series_app(settings)
     logging.getLogger("faust").setLevel(settings.log_level)
+    logging.getLogger("faust.topics").setLevel("CRITICAL")  # its warnings quote whole records
     faust.Worker(
         app, loglevel=settings.log_level, redirect_stdouts=False
     ).execute_from_commandline()
     return 0
+
+
+def _worker_app(settings: Settings, lane: str) -> Any:
+    from engine.enhance import warm
+    from streams.app import make_app
+
+    warm()
+    return make_app(settings, lane)
+
+
+def _series_app(settings: Settings) -> Any:
+    from streams.series import make_app
+
+    return make_app(settings)
 
 
 if __name__ == "__main__":

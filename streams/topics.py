@@ -11,19 +11,26 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
 from engine.messages import DEAD_LETTER, FRAMES, FRAMES_STAT, RESULTS
+from engine.security import client_options
+from engine.series import ALERTS, SERIES
 
+SERIES_TABLE = "frames"
 DAY_MS = 24 * 3600 * 1000
 HEADER_ROOM = 64 * 1024  # what headers, key and framing may add to a value
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """One topic: what is its key, how long its records are kept, how large they may be."""
+    """One topic: what is its key, how long its records are kept, how large they may be.
+
+    `compacted`: only the last record of a key is kept, as a table's changelog needs.
+    """
 
     name: str
     key: str
     retention_ms: int
     max_message_bytes: int
+    compacted: bool = False
 
 
 def table(settings: Settings) -> tuple[Topic, ...]:
@@ -34,8 +41,21 @@ def table(settings: Settings) -> tuple[Topic, ...]:
         Topic(FRAMES, "SeriesInstanceUID", DAY_MS, frame),
         Topic(FRAMES_STAT, "SeriesInstanceUID", DAY_MS, frame),
         Topic(RESULTS, "SeriesInstanceUID", 7 * DAY_MS, record),
+        Topic(SERIES, "SeriesInstanceUID", 30 * DAY_MS, record),
+        Topic(ALERTS, "SeriesInstanceUID", 30 * DAY_MS, record),
         Topic(DEAD_LETTER, "SeriesInstanceUID", 30 * DAY_MS, record),
+        Topic(changelog(settings), "series and frame", DAY_MS, record, compacted=True),
     )
+
+
+def series_app(settings: Settings) -> str:
+    """Return the id, and consumer group, of the app that measures series."""
+    return f"{settings.group}-series"
+
+
+def changelog(settings: Settings) -> str:
+    """Return the topic in which Faust keeps the series app's table."""
+    return f"{series_app(settings)}-{SERIES_TABLE}-changelog"
 
 
 def max_message_bytes(settings: Settings) -> int:
@@ -45,7 +65,7 @@ def max_message_bytes(settings: Settings) -> int:
 
 async def ensure(settings: Settings) -> list[str]:
     """Create the topics that are missing; return their names. Raise `BrokerUnavailable`."""
-    admin = AIOKafkaAdminClient(bootstrap_servers=settings.broker, request_timeout_ms=10_000)
+    admin = AIOKafkaAdminClient(**client_options(settings), request_timeout_ms=10_000)
     try:
         await admin.start()
         response = await admin.create_topics([_new(topic, settings) for topic in table(settings)])
@@ -63,10 +83,13 @@ def _new(topic: Topic, settings: Settings) -> NewTopic:
     return NewTopic(
         name=topic.name,
         num_partitions=settings.partitions,
-        replication_factor=1,
+        replication_factor=settings.replication,
         topic_configs={
             "retention.ms": str(topic.retention_ms),
             "max.message.bytes": str(topic.max_message_bytes),
+            "cleanup.policy": "compact" if topic.compacted else "delete",
+            # acks=all then means at least two copies as soon as there are three nodes
+            "min.insync.replicas": str(max(1, settings.replication - 1)),
         },
     )
 

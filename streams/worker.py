@@ -65,6 +65,7 @@ class FrameWorker:
         self._hold = hold
         self._tries = tries
         self._partitions: dict[TP, Partition] = {}
+        self._ended: int | None = None  # the generation whose partitions were revoked
 
     async def take(self, record: Record, acknowledge: Callable[[], object]) -> None:
         """Start on one record; waits while a dependency is away or the budget is spent."""
@@ -82,18 +83,31 @@ class FrameWorker:
         job = Job(
             record.offset, size, lambda: self._outcome(record, message), acknowledge_if_current
         )
-        stale = record.generation_id != self._generation()  # it comes again to its new owner
-        if stale or not self._partition(record).start(job):
+        if self._is_stale(record) or not self._partition(record).start(job):
             await self._budget.release(size)
+
+    def assigned(self) -> None:
+        """Note that a new generation has begun, after `revoke` of the one before."""
+        self._ended = None
 
     async def revoke(self, partitions: Iterable[TP]) -> None:
         """Cancel and forget the work on partitions that this worker no longer owns."""
+        self._ended = self._generation()
         gone = [self._partitions.pop(tp) for tp in partitions if tp in self._partitions]
         await asyncio.gather(*(partition.forget() for partition in gone))
 
     async def close(self) -> None:
         """Forget everything; what was not acknowledged comes again to the next worker."""
         await self.revoke(list(self._partitions))
+
+    def _is_stale(self, record: Record) -> bool:
+        """Return whether a record comes again, to this worker or another.
+
+        Between a revocation and the next assignment Faust's generation is still the old one. A
+        record that waited for room in the budget is let in by that very revocation; started then,
+        it would be published before the frames that were just forgotten.
+        """
+        return record.generation_id != self._generation() or record.generation_id == self._ended
 
     def _partition(self, record: Record) -> Partition:
         tp = (record.topic, record.partition)

@@ -11,6 +11,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from engine.errors import ConfigError, EngineError
 
@@ -22,8 +23,10 @@ COMMANDS = {
     "send": "send DICOM files as a scanner does",
     "results": "read results as a downstream consumer does",
     "inspect": "say what is in DICOM files, with a checksum of their pixels",
+    "topics": "say what is on the topics, who reads them, and what waits",
+    "config": "show every setting, its value, and where it came from",
     "doctor": "say what is there, what is missing, and what to do about it",
-    "model": "train and evaluate models",
+    "model": "train, evaluate and list models",
 }
 
 
@@ -33,16 +36,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     name = words[0] if words else ""
     if name not in COMMANDS:
         return _overview(name)
-    module = importlib.import_module(f"engine.cli.{name}")
-    parser = argparse.ArgumentParser(
-        prog=f"scanstream {name}",
-        description=module.HELP,
-        epilog=f"example: {module.EXAMPLE}",
-    )
-    module.add_arguments(parser)
-    args = parser.parse_args(words[1:])
+    args = parser_of(name).parse_args(words[1:])
     try:
-        return int(module.run(args))
+        return int(_module(name).run(args))
     except ConfigError as error:
         print(f"scanstream {name}: {error}", file=sys.stderr)
         return 2
@@ -54,6 +50,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output has gone, as `| head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+
+
+def parser_of(name: str) -> argparse.ArgumentParser:
+    """Return the parser of one of `COMMANDS`; its help ends with an example."""
+    module = _module(name)
+    parser = argparse.ArgumentParser(
+        prog=f"scanstream {name}",
+        description=module.HELP,
+        epilog=f"example: {module.EXAMPLE}",
+    )
+    module.add_arguments(parser)
+    return parser
+
+
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(f"engine.cli.{name}")
 
 
 def _overview(name: str) -> int:

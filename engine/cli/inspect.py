@@ -64,7 +64,7 @@ def inspect(path: Path, settings: Settings) -> Inspected:
     try:
         data = path.read_bytes()
         found.transfer_syntax, _ = split_file(data)
-        instance = read_file(data, limits=limits)
+        instance = read_file(data, limits=limits, pixels_only=True)
         found.decoder = backend_for(instance.first.transfer_syntax_uid).name
         checksum = hashlib.sha256()
         for info, value in instance:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from engine.cli import models
 from engine.config import Settings
 from engine.errors import ConfigError
 
@@ -26,23 +27,28 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float32]
 
-HELP = "Train the segmentation model, or measure the one that is served."
+HELP = "Train and export the segmentation model, measure the one that is served, or list models."
 EXAMPLE = "scanstream model evaluate --data DIR --subjects SC-HF-I-01,SC-HF-I-02 --json"
 
 VARIANTS = 2  # dequantised copies of each real slice
 HEARTS, FRAMES_PER_HEART = 100, 6
+THRESHOLD = 0.5
+THRESHOLD_HELP = "probability from which a pixel is cavity"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `train` and `evaluate`."""
-    actions = parser.add_subparsers(dest="action", required=True, metavar="{train,evaluate}")
+    """Add `train`, `export`, `evaluate` and `list`."""
+    actions = parser.add_subparsers(dest="action", required=True)
     _add_train(actions.add_parser("train", help="train from labelled slices (needs PyTorch)"))
+    _add_export(actions.add_parser("export", help="a checkpoint as ONNX (needs PyTorch)"))
     _add_evaluate(actions.add_parser("evaluate", help="Dice by subject, through the served path"))
+    models.add_arguments(actions.add_parser("list", help="what there is, and what Triton serves"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
-    return _train(args) if args.action == "train" else _evaluate(args)
+    actions = {"train": _train, "export": _export, "evaluate": _evaluate, "list": models.run}
+    return int(actions[args.action](args))
 
 
 def _add_train(parser: argparse.ArgumentParser) -> None:
@@ -57,8 +63,15 @@ def _add_train(parser: argparse.ArgumentParser) -> None:
     add("--rate", type=float, default=2e-3, help="highest learning rate")
     add("--seed", type=int, default=1)
     add("--threads", type=int, default=2)
-    add("--threshold", type=float, default=0.5, help="probability from which a pixel is cavity")
+    add("--threshold", type=float, default=THRESHOLD, help=THRESHOLD_HELP)
     add("--compile", action="store_true", help="compile the net first: a quarter faster")
+
+
+def _add_export(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--checkpoint", type=Path, required=True, help="a last.pt of `train`")
+    add("--out", type=Path, required=True, help="the ONNX file to write")
+    add("--threshold", type=float, default=THRESHOLD, help=THRESHOLD_HELP)
 
 
 def _add_evaluate(parser: argparse.ArgumentParser) -> None:
@@ -77,19 +90,10 @@ def _names(text: str) -> list[str]:
 
 
 def _train(args: argparse.Namespace) -> int:
-    for package in ("torch", "onnx", "onnxscript"):
-        if importlib.util.find_spec(package) is None:
-            raise ConfigError(f"training needs {package}: pip install 'scanstream[train]'")
-    from engine.training import data
-    from engine.training.train import Plan, Source, Trainer, averaged_net
+    _need_training_extra()
+    from engine.training.train import Plan, Source, Trainer
 
-    held_out = data.HELD_OUT if args.exclude is None else _names(args.exclude)
-    kept_apart = data.VALIDATION if args.validate is None else _names(args.validate)
-    there = [name for name in data.subjects_in(args.data) if name not in held_out]
-    learn = [name for name in there if name not in kept_apart]
-    check = [name for name in there if name in kept_apart]
-    if not learn:
-        raise ConfigError(f"no subject is left to train on in {args.data}")
+    learn, check = _split(args)
     plan = replace(
         Plan(),
         **{"epochs": args.epochs, "seed": args.seed, "rate": args.rate},
@@ -98,19 +102,59 @@ def _train(args: argparse.Namespace) -> int:
     _say(f"training on {len(learn)} subjects: {' '.join(learn)}")
     _say(f"validating on {len(check)} subjects: {' '.join(check)}")
     real, phantom = _pictures(args.data, learn, plan)
-    trainer = Trainer(Source(real, phantom, VARIANTS, plan), plan, args.out)
-    if args.resume:
-        trainer.resume(args.out / "last.pt")
-    elif args.start:
-        trainer.start_from(args.start)
-    trainer.run(_validation(args.data, check, args.threshold) if check else None, _say)
-    from engine.training.export import export
-
     notes = {"subjects": " ".join(learn), "epochs": str(plan.epochs), "seed": str(plan.seed)}
-    net = averaged_net(args.out / "last.pt")
-    export(net, args.out / "model.onnx", threshold=args.threshold, notes=notes)
-    _say(f"wrote {args.out / 'model.onnx'}")
+    trainer = Trainer(Source(real, phantom, VARIANTS, plan), plan, args.out, notes)
+    last = args.out / "last.pt"
+    if args.resume:
+        trainer.resume(_there(last))
+    elif args.start:
+        trainer.start_from(_there(args.start))
+    trainer.run(_validation(args.data, check, args.threshold) if check else None, _say)
+    return _write(last, args.out / "model.onnx", args.threshold)
+
+
+def _export(args: argparse.Namespace) -> int:
+    _need_training_extra()
+    return _write(_there(args.checkpoint), args.out, args.threshold)
+
+
+def _write(checkpoint: Path, path: Path, threshold: float) -> int:
+    """Export the averaged weights, and say how far the file agrees with the net."""
+    from engine.training.data import phantom_pictures
+    from engine.training.export import agreement, export
+    from engine.training.train import averaged_net, notes_of
+
+    net = averaged_net(checkpoint)
+    export(net, path, threshold=threshold, notes=notes_of(checkpoint))
+    images = phantom_pictures(8, per_heart=4, seed=0).images
+    lowest = agreement(path, net, threshold, images)
+    _say(f"wrote {path}: Dice of its masks to the net's >= {lowest:.4f} on {len(images)} phantoms")
     return 0
+
+
+def _need_training_extra() -> None:
+    for package in ("torch", "onnx", "onnxscript"):
+        if importlib.util.find_spec(package) is None:
+            raise ConfigError(f"training needs {package}: pip install 'scanstream[train]'")
+
+
+def _there(path: Path) -> Path:
+    if not path.is_file():
+        raise ConfigError(f"there is no checkpoint {path}")
+    return path
+
+
+def _split(args: argparse.Namespace) -> tuple[list[str], list[str]]:
+    """Return the subjects to train on and those to validate on."""
+    from engine.training import data
+
+    held_out = data.HELD_OUT if args.exclude is None else _names(args.exclude)
+    kept_apart = data.VALIDATION if args.validate is None else _names(args.validate)
+    there = [name for name in data.subjects_in(args.data) if name not in held_out]
+    learn = [name for name in there if name not in kept_apart]
+    if not learn:
+        raise ConfigError(f"no subject is left to train on in {args.data}")
+    return learn, [name for name in there if name in kept_apart]
 
 
 def _pictures(folder: Path, subjects: list[str], plan: Plan) -> tuple[Pictures, Pictures]:

@@ -5,15 +5,20 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
+from collections.abc import Sequence
 
 import msgspec
+from rich.live import Live
 
+from engine.cli.live import COLUMNS, LiveResults, cells
 from engine.config import Settings
 from engine.messages import RESULTS, Result
 from engine.results import Reader
 
 HELP = "read results as a downstream consumer does: each one once, from the first"
 EXAMPLE = "scanstream results --follow --json"
+
+REFRESH_HZ = 4
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -32,24 +37,27 @@ def run(args: argparse.Namespace) -> int:
 
 async def _print(settings: Settings, *, follow: bool, as_json: bool) -> None:
     count = 0
-    async with Reader(settings.broker, RESULTS, Result, follow=follow) as results:
+    async with Reader(settings, RESULTS, Result, follow=follow) as results:
+        if follow and not as_json and sys.stdout.isatty():
+            await _watch(results)
+            return
         if not as_json:
-            print(
-                f"{'frame':>5}  {'route':<8}{'status':<10}{'area mm²':>9}  {'sure':>5}  {'ms':>8}"
-            )
+            print(_line(COLUMNS))
         async for result in results:
             count += 1
-            text = msgspec.json.encode(result).decode() if as_json else _line(result)
+            text = msgspec.json.encode(result).decode() if as_json else _line(cells(result))
             print(text, flush=True)
     print(f"{count} results, {results.repeats} repeats dropped", file=sys.stderr)
 
 
-def _line(result: Result) -> str:
-    latency_ms = (result.published_ns - result.accepted_ns) / 1e6
-    first = result.findings[0] if result.findings else None
-    area = f"{first.area_mm2:.0f}" if first and first.area_mm2 is not None else "-"
-    sure = f"{first.confidence:.2f}" if first else "-"
-    return (
-        f"{result.frame.frame_number:>5}  {result.route or '-':<8}{result.status:<10}"
-        f"{area:>9}  {sure:>5}  {latency_ms:>8.1f}"
-    )
+async def _watch(results: Reader[Result]) -> None:
+    """Draw the live table until Ctrl-C."""
+    seen = LiveResults(repeats=lambda: results.repeats)
+    with Live(get_renderable=seen.render, refresh_per_second=REFRESH_HZ):
+        async for result in results:
+            seen.add(result)
+
+
+def _line(texts: Sequence[str]) -> str:
+    frame, route, status, area, sure, ms = texts
+    return f"{frame:>5}  {route:<8}{status:<10}{area:>9}  {sure:>5}  {ms:>8}"

@@ -8,11 +8,13 @@ import signal
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from engine.config import Settings
 from engine.errors import ConfigError
-from engine.local.stack import LocalStack
+from engine.local.kafka import Kafka
+from engine.local.stack import LocalStack, local_port
 from engine.local.supervise import Supervisor
 
 HELP = "Run broker, Triton, gateway and workers on this machine, on loopback, until Ctrl-C."
@@ -24,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--workers", type=int, default=1, help="workers of the bulk lane")
     parser.add_argument("--folder", type=Path, default=Path("var/up"), help="where the logs go")
+    parser.add_argument("--kafka", action="store_true", help="Apache Kafka itself (needs Java 17)")
+    parser.add_argument("--nodes", type=int, choices=(1, 2, 3), help="nodes of Apache Kafka")
     parser.add_argument(
         "--free-ports",
         action="store_true",
@@ -36,13 +40,17 @@ def run(args: argparse.Namespace) -> int:
     """Start, say where everything is, supervise; return 0 after Ctrl-C or SIGTERM."""
     if args.workers < 1:
         raise ConfigError("--workers must be at least 1")
+    if args.nodes and not args.kafka:
+        raise ConfigError("--nodes is for --kafka: the pip broker is one process")
+    settings = _settings(args)
     stop = threading.Event()
     stack = LocalStack(
         args.folder,
-        Settings.load(),
+        settings,
         workers=args.workers,
         stat_workers=1,
         free_ports=args.free_ports,
+        broker=_kafka(args, settings) if args.kafka else None,
     )
     # While it starts, Ctrl-C interrupts; afterwards it ends the waiting.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -50,12 +58,28 @@ def run(args: argparse.Namespace) -> int:
     with stack:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: stop.set())
+        vital = None if stack.broker.durable else stack.broker.nodes[0]
         print(_as_json(stack) if args.json else _as_text(stack), flush=True)
-        supervisor = Supervisor(stack.servers, _say, vital=stack.broker)
+        supervisor = Supervisor(stack.servers, _say, vital=vital)
         while not stop.wait(CHECK_S):
             supervisor.check(time.monotonic())
         _say("stopping ...")
     return 0
+
+
+def _settings(args: argparse.Namespace) -> Settings:
+    """Return the settings; with several nodes every topic is on each of them."""
+    settings = Settings.load()
+    if (args.nodes or 1) > 1 and settings.replication == 1:
+        return replace(settings, replication=args.nodes)
+    return settings
+
+
+def _kafka(args: argparse.Namespace, settings: Settings) -> Kafka:
+    nodes = args.nodes or 1
+    if args.free_ports:
+        return Kafka(args.folder, nodes=nodes)
+    return Kafka(args.folder, nodes=nodes, port=local_port("broker", settings))
 
 
 def _say(line: str) -> None:
@@ -84,6 +108,7 @@ def _as_text(stack: LocalStack) -> str:
     settings = stack.settings
     where = {
         "broker": f"{settings.broker} (Kafka's protocol, in memory only)",
+        "kafka-1": f"{settings.broker} (Apache Kafka)",
         "triton": f"{settings.triton} (gRPC), {stack.triton.http_address} (HTTP)",
         "gateway": f"{settings.host}:{settings.port} (DICOM, AE title {settings.ae_title})",
     }

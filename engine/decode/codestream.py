@@ -35,7 +35,8 @@ def check_matches(found: Codestream, info: FrameInfo) -> None:
     """Raise `DecodeFailed` if the codestream disagrees with the header in size or depth.
 
     Its precision may be over BitsStored, as encoders that know no 12 bits write it, but not over
-    BitsAllocated.
+    BitsAllocated; and under BitsStored, as encoders that look at the values write it, but not by
+    whole bytes.
     """
     if (found.rows, found.columns, found.samples) != (
         info.rows,
@@ -46,7 +47,8 @@ def check_matches(found: Codestream, info: FrameInfo) -> None:
             f"the codestream is {found.rows} x {found.columns} x {found.samples}, the header says "
             f"{info.rows} x {info.columns} x {info.samples_per_pixel}"
         )
-    if not info.bits_stored <= found.precision <= info.bits_allocated:
+    too_few = (found.precision + 7) // 8 < (info.bits_stored + 7) // 8
+    if too_few or found.precision > info.bits_allocated:
         raise DecodeFailed(
             f"the codestream has {found.precision} bits a sample, the header says BitsStored "
             f"{info.bits_stored} and BitsAllocated {info.bits_allocated}"

@@ -51,13 +51,27 @@ def _values(value: bytes, info: FrameInfo, count: int) -> np.ndarray:
     """Return `count` values in this machine's byte order."""
     dtype = dtype_of(info)
     little_endian = info.transfer_syntax_uid != BIG_ENDIAN
-    if not little_endian and info.bits_allocated == 8:
-        # PS3.5 A.3: OW data comes in swapped pairs, OB data does not, and a message carries no VR.
-        raise DecodeFailed("8-bit pixels in Explicit VR Big Endian (retired) are not supported")
+    if not little_endian and info.bits_allocated == 8 and info.pixel_data_vr != "OB":
+        return _swap_words(value, info, count).view(dtype)
     _check_length(value, count * dtype.itemsize)
     if is_native_order(little_endian):
         return np.frombuffer(value, dtype, count)
     return np.frombuffer(value, dtype, count).byteswap()
+
+
+def _swap_words(value: bytes, info: FrameInfo, count: int) -> np.ndarray:
+    """Return `count` bytes out of big-endian words (OW, PS3.5 A.3).
+
+    Frames of one object follow each other without padding, so an odd one may begin inside a word:
+    the value is then all the words that the frame touches.
+    """
+    if info.pixel_data_vr != "OW":
+        raise DecodeFailed("8-bit pixels in Explicit VR Big Endian take a `pixel_data_vr`")
+    start = (info.frame_number - 1) * count % 2
+    _check_length(value, start + count)
+    if len(value) % 2:
+        raise DecodeFailed(f"{len(value)} bytes of native pixels are no whole number of words")
+    return np.frombuffer(value, np.uint16).byteswap().view(np.uint8)[start : start + count]
 
 
 def _check_length(value: bytes, expected: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import warnings
 from dataclasses import dataclass, field
 from itertools import count, islice
 from pathlib import Path
 
 import pydicom.data
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 
 from engine.errors import EngineError
@@ -22,7 +25,7 @@ class Inputs:
     """DICOM objects to send, and the ejection fractions that are known beforehand.
 
     `expected` maps a SeriesInstanceUID to a percentage; `guests` are the real files that ride
-    along with the phantom: some of them are broken on purpose and will be refused.
+    along with the phantom; a few of them are not right and will be refused.
     """
 
     objects: list[Path | Dataset]
@@ -62,6 +65,18 @@ def phantoms(frames: int) -> Inputs:
 
 
 def packaged_files() -> list[Path]:
-    """Return the DICOM files inside the installed pydicom package."""
+    """Return pydicom's own image files: one for each SOPInstanceUID, without the broken ones.
+
+    They come in most transfer syntaxes. Those that pydicom ships to test its own error handling
+    have no place in a demonstration; the tests send them.
+    """
     folder = Path(pydicom.data.__file__).parent / "test_files"
-    return sorted(folder.glob("*.dcm"))
+    chosen: dict[str, Path] = {}
+    for path in sorted(folder.glob("*.dcm")):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with contextlib.suppress(Exception):  # pydicom raises anything on the broken ones
+                header = dcmread(path, stop_before_pixels=True)
+                if "Rows" in header and header.StudyInstanceUID and header.SOPClassUID:
+                    chosen.setdefault(str(header.SOPInstanceUID), path)
+    return list(chosen.values())

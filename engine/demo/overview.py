@@ -16,10 +16,10 @@ from matplotlib.axes import Axes
 from pydicom import dcmread
 from pydicom.dataset import Dataset
 
-from engine.demo.summary import CAVITY, by_series, measures, stage_means
+from engine.demo.summary import by_series, measures, stage_means
 from engine.messages import Result
 from engine.postprocess import decode_mask
-from engine.postprocess.cine import slice_position_mm
+from engine.postprocess.cine import CAVITY, slice_position_mm
 
 COLUMNS = 6
 OUTLINE = "#ffb000"

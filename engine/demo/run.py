@@ -65,7 +65,7 @@ def run_demo(settings: Settings, inputs: Inputs, out: Path, progress: Progress) 
         frames = frame_ids(list(accepted.values()))
         collecting = progress.add_task("reading results", total=len(frames))
         collected = asyncio.run(
-            collect(stack.settings.broker, frames, lambda: progress.advance(collecting))
+            collect(stack.settings, frames, lambda: progress.advance(collecting))
         )
     summary = summarise(
         collected.results,
@@ -90,13 +90,13 @@ def frame_ids(sources: Sequence[Path | Dataset]) -> set[str]:
     return ids
 
 
-async def collect(broker: str, frames: set[str], tick: Any) -> Collected:
+async def collect(settings: Settings, frames: set[str], tick: Any) -> Collected:
     """Read results and dead letters until every frame has one or the other."""
     collected = Collected([], [])
     waiting = set(frames)
 
     async def read(topic: str, kind: Any, into: list[Any]) -> None:
-        async with Reader(broker, topic, kind, follow=True) as records:
+        async with Reader(settings, topic, kind, follow=True) as records:
             async for record in records:
                 into.append(record)
                 if record.frame is not None and record.frame.id in waiting:

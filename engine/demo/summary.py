@@ -10,9 +10,7 @@ import numpy as np
 
 from engine.messages import DeadLetter, Result
 from engine.metrics import STAGES
-from engine.postprocess.cine import CineMeasures, measure_cine
-
-CAVITY = "left-ventricle-cavity"
+from engine.postprocess.cine import CineMeasures, cine_frame, measure_cine
 
 
 def by_series(results: Sequence[Result]) -> dict[str, list[Result]]:
@@ -26,8 +24,12 @@ def by_series(results: Sequence[Result]) -> dict[str, list[Result]]:
 
 def measures(results: Sequence[Result]) -> dict[str, CineMeasures]:
     """Return the cine measures of every series that has them."""
-    found = {name: measure_cine(ones, CAVITY) for name, ones in by_series(results).items()}
-    return {name: measure for name, measure in found.items() if measure is not None}
+    found = {}
+    for name, ones in by_series(results).items():
+        frames = [frame for frame in map(cine_frame, ones) if frame is not None]
+        if (measure := measure_cine(frames)) is not None:
+            found[name] = measure
+    return found
 
 
 def summarise(

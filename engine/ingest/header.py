@@ -14,7 +14,14 @@ from engine.messages import FrameInfo
 MAX_WORD: Final = 128
 MAX_WORDS: Final = 32
 
+_PIXEL_DATA: Final = 0x7FE00010
 _UID = re.compile(r"[0-9.]{1,64}")
+_UIDS: Final = (
+    ("sop_class_uid", "SOPClassUID"),
+    ("sop_instance_uid", "SOPInstanceUID"),
+    ("study_instance_uid", "StudyInstanceUID"),
+    ("series_instance_uid", "SeriesInstanceUID"),
+)
 _SAMPLES_OF: Final = {
     "MONOCHROME1": 1,
     "MONOCHROME2": 1,
@@ -135,21 +142,47 @@ def _depth(block: Block, bits_allocated: int) -> dict[str, int]:
     }
 
 
+def _context(block: Block, keywords: frozenset[str]) -> dict[str, Any]:
+    """Return the fields beyond the pixel module that all frames of the object share."""
+    return {
+        "modality": block.text("Modality")[:16],
+        "cardiac_number_of_images": block.whole("CardiacNumberOfImages"),
+        "instance_number": block.whole("InstanceNumber"),
+        "keywords": {
+            keyword: value
+            for keyword in sorted(keywords)
+            if (value := keyword_value(block, keyword)) is not None
+        },
+    }
+
+
+def _pixel_data_vr(block: Block) -> str:
+    """Return OB or OW where the data set says it; implicit VR is always OW (PS3.5 A.1)."""
+    vr = block.elements[_PIXEL_DATA].vr if block.encoding.explicit else "OW"
+    return vr if vr in ("OB", "OW") else ""
+
+
 class FrameInfos(Sequence[FrameInfo]):
-    """One `FrameInfo` a frame, each made when asked for; index 0 is frame number 1."""
+    """One `FrameInfo` a frame, each made when asked for; index 0 is frame number 1.
+
+    With `pixels_only` the UIDs may be missing (they are empty then) and no geometry is read.
+    """
 
     def __init__(
-        self, block: Block, size: Layout, transfer_syntax_uid: str, keywords: frozenset[str]
+        self,
+        block: Block,
+        size: Layout,
+        transfer_syntax_uid: str,
+        keywords: frozenset[str],
+        *,
+        pixels_only: bool = False,
     ) -> None:
         planar = block.whole("PlanarConfiguration") or 0
         if planar not in (0, 1):
             raise RejectedInstance("PlanarConfiguration must be 0 or 1")
-        self._block, self._size = block, size
+        self._block, self._size, self._pixels_only = block, size, pixels_only
         self._common: dict[str, Any] = {
-            "sop_class_uid": uid(block, "SOPClassUID"),
-            "sop_instance_uid": uid(block, "SOPInstanceUID"),
-            "study_instance_uid": uid(block, "StudyInstanceUID"),
-            "series_instance_uid": uid(block, "SeriesInstanceUID"),
+            **{field: "" if pixels_only else uid(block, keyword) for field, keyword in _UIDS},
             "transfer_syntax_uid": transfer_syntax_uid,
             "number_of_frames": size.frames,
             "rows": size.rows,
@@ -158,17 +191,11 @@ class FrameInfos(Sequence[FrameInfo]):
             **_depth(block, size.bits_allocated),
             "photometric_interpretation": block.text("PhotometricInterpretation"),
             "planar_configuration": planar,
-            "modality": block.text("Modality")[:16],
-            "cardiac_number_of_images": block.whole("CardiacNumberOfImages"),
-            "instance_number": block.whole("InstanceNumber"),
-            "keywords": {
-                keyword: value
-                for keyword in sorted(keywords)
-                if (value := keyword_value(block, keyword)) is not None
-            },
+            "pixel_data_vr": _pixel_data_vr(block),
+            **({} if pixels_only else _context(block, keywords)),
         }
-        self._shared = block.item("SharedFunctionalGroupsSequence")
-        self._groups = self._per_frame()
+        self._shared = None if pixels_only else block.item("SharedFunctionalGroupsSequence")
+        self._groups = [] if pixels_only else self._per_frame()
         # a value that cannot be is found here, before anything is stored
         self.first: FrameInfo = self[0]
 
@@ -190,6 +217,8 @@ class FrameInfos(Sequence[FrameInfo]):
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(index)
+        if self._pixels_only:
+            return FrameInfo(frame_number=index + 1, **self._common)
         group = self._groups[index] if self._groups else None
         found = {name: self._numbers(name, group) for name in _NUMBERS}
         return FrameInfo(frame_number=index + 1, **self._common, **_fields(found))

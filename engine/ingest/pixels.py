@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from engine.errors import RejectedInstance
-from engine.ingest.elements import UNDEFINED, Block, Element
+from engine.ingest.elements import UNDEFINED, Block, Element, Encoding
 from engine.ingest.syntaxes import MAGIC, Family
 
 MAX_FRAGMENTS = 1 << 18
@@ -39,9 +39,15 @@ class Layout(NamedTuple):
 
 
 class NativeFrames:
-    """The frames of native PixelData, in place: frame `i` is `frames[i]`, from 0."""
+    """The frames of native PixelData, in place: frame `i` is `frames[i]`, from 0.
 
-    def __init__(self, buffer: memoryview, element: Element, layout: Layout) -> None:
+    Frames follow one another without padding (PS3.5 8.1.1), so one of single bits, or of bytes in
+    big-endian words, may begin inside a byte or a word: it is all those that it touches.
+    """
+
+    def __init__(
+        self, buffer: memoryview, encoding: Encoding, element: Element, layout: Layout
+    ) -> None:
         total = (layout.frame_bits * layout.frames + 7) // 8
         if element.length == UNDEFINED:
             raise RejectedInstance("PixelData is encapsulated but the transfer syntax is native")
@@ -52,16 +58,15 @@ class NativeFrames:
         if element.length < total:
             raise RejectedInstance("PixelData is shorter than its rows, columns and frames")
         self._data = buffer[element.start : element.start + element.length]
-        self._layout = layout
+        self._frame_bits = layout.frame_bits
+        swapped = not encoding.little and element.vr == "OW" and layout.bits_allocated == 8
+        self._unit_bits = 16 if swapped else 8
 
-    def __getitem__(self, index: int) -> memoryview | bytes:
-        bits, size = self._layout.frame_bits, self._layout.frame_bytes
-        first, shift = divmod(index * bits, 8)
-        if bits % 8 == 0:
-            return self._data[first : first + size]
-        # 1-bit frames follow one another without padding (PS3.5 8.1.1): align this one
-        chunk = int.from_bytes(self._data[first : first + size + 1], "little") >> shift
-        return (chunk & ((1 << bits) - 1)).to_bytes(size, "little")
+    def __getitem__(self, index: int) -> memoryview:
+        unit, size = self._unit_bits, self._unit_bits // 8
+        first = index * self._frame_bits // unit
+        stop = -(-(index + 1) * self._frame_bits // unit)
+        return self._data[first * size : stop * size]
 
 
 class EncapsulatedFrames:

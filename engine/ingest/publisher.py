@@ -17,6 +17,7 @@ from aiokafka.errors import KafkaError
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
 from engine.messages import TOPIC_OF_LANE, FrameMessage
+from engine.security import client_options
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +38,7 @@ class Publisher:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        self._client_options = client_options(settings)
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
         self._closing = False
@@ -143,7 +145,7 @@ class Publisher:
     def _make(self) -> AIOKafkaProducer:
         limit = self._settings.inline_limit + HEADER_ROOM
         return AIOKafkaProducer(
-            bootstrap_servers=self._settings.broker,
+            **self._client_options,
             acks="all",
             max_request_size=limit,
             max_batch_size=limit,

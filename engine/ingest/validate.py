@@ -75,12 +75,14 @@ def read_instance(
     *,
     limits: Limits | None = None,
     keywords: frozenset[str] = frozenset(),
+    pixels_only: bool = False,
 ) -> Instance:
     """Check the encoded data set `data` and locate its frames.
 
     `keywords` are the DICOM keywords whose values go into `FrameInfo.keywords`. A deflated data
     set is inflated under a cap; its frames are then explicit VR little endian, and say so.
-    Raise `RejectedInstance`.
+    With `pixels_only` nothing but the pixel module is read: UIDs and geometry may be missing or
+    wrong, and stay empty. Raise `RejectedInstance`.
     """
     caps = limits or Limits()
     if len(data) > caps.max_object_bytes:
@@ -94,7 +96,9 @@ def read_instance(
     buffer = memoryview(data)
     _check_encoding(buffer, syntax.encoding)
     block = Block(buffer, syntax.encoding, 0, len(buffer))
-    return _instance(block, syntax, caps, keywords)
+    size, frames = _frames(block, syntax, caps)
+    infos = FrameInfos(block, size, syntax.uid, keywords, pixels_only=pixels_only)
+    return Instance(infos, frames)
 
 
 def read_file(
@@ -102,11 +106,17 @@ def read_file(
     *,
     limits: Limits | None = None,
     keywords: frozenset[str] = frozenset(),
+    pixels_only: bool = False,
 ) -> Instance:
     """Check a DICOM file (PS3.10) held in memory; raise `RejectedInstance`."""
     transfer_syntax_uid, start = split_file(data)
-    body = memoryview(data)[start:]
-    return read_instance(body, transfer_syntax_uid, limits=limits, keywords=keywords)
+    return read_instance(
+        memoryview(data)[start:],
+        transfer_syntax_uid,
+        limits=limits,
+        keywords=keywords,
+        pixels_only=pixels_only,
+    )
 
 
 def split_file(data: bytes) -> tuple[str, int]:
@@ -131,7 +141,8 @@ def split_file(data: bytes) -> tuple[str, int]:
     return uid, at
 
 
-def _instance(block: Block, syntax: Syntax, caps: Limits, keywords: frozenset[str]) -> Instance:
+def _frames(block: Block, syntax: Syntax, caps: Limits) -> tuple[Layout, Frames]:
+    """Return the size of the frames, and where they are."""
     pixels = block.elements.get(_PIXEL_DATA)
     if pixels is None:
         what = (
@@ -145,11 +156,11 @@ def _instance(block: Block, syntax: Syntax, caps: Limits, keywords: frozenset[st
         raise RejectedInstance("NumberOfFrames is more than the object can hold")
     frames: Frames
     if syntax.family == "native":
-        frames = NativeFrames(block.buffer, pixels, size)
+        frames = NativeFrames(block.buffer, block.encoding, pixels, size)
     else:
         frames = encapsulated(block, pixels, size.frames, syntax.family)
         _check_codestreams(frames, size, syntax)
-    return Instance(FrameInfos(block, size, syntax.uid, keywords), frames)
+    return size, frames
 
 
 def _check_encoding(buffer: memoryview, encoding: Encoding) -> None:

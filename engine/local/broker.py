@@ -20,6 +20,7 @@ class Broker(Server):
 
     name = "broker"
     deadline_s = 10.0
+    durable = False
 
     def __init__(self, folder: Path, *, port: int | None = None) -> None:
         super().__init__(folder, [port])
@@ -29,6 +30,11 @@ class Broker(Server):
     def address(self) -> str:
         """`host:port` for Kafka clients."""
         return f"{HOST}:{self.ports[0]}"
+
+    @property
+    def nodes(self) -> list[Server]:
+        """The processes it is made of: itself."""
+        return [self]
 
     def _make_child(self) -> Child:
         argv = [str(find_tansu()), "broker", "--storage-engine", "memory://scanstream/"]
@@ -43,7 +49,7 @@ class Broker(Server):
 
     def _is_ready(self) -> bool:
         # The cluster's id tells our broker from another one that took the port.
-        return self._cluster.encode() in _metadata(self.ports[0])
+        return brokers(self.ports[0])[0] == self._cluster
 
 
 def find_tansu() -> Path:
@@ -54,6 +60,32 @@ def find_tansu() -> Path:
         if binary.exists():
             return binary
     raise LocalStackError(f"broker: pip package {PACKAGE} is not installed: run `make setup`")
+
+
+def brokers(port: int) -> tuple[str, set[int]]:
+    """Ask the broker on loopback `port`, once, for its cluster's id and the brokers it knows.
+
+    An empty id and no brokers while nothing answers (Kafka protocol, Metadata version 2).
+    """
+    answer = _metadata(port)
+    if len(answer) < 8:
+        return "", set()
+    numbers = set()
+    (count,) = struct.unpack_from(">i", answer, 4)  # after the correlation id
+    at = 8
+    for _ in range(count):
+        (number,) = struct.unpack_from(">i", answer, at)
+        numbers.add(number)
+        _, at = _string(answer, at + 4)  # host
+        _, at = _string(answer, at + 4)  # port, rack
+    return _string(answer, at)[0], numbers
+
+
+def _string(data: bytes, at: int) -> tuple[str, int]:
+    """Return a nullable string of Kafka's protocol, and where it ends."""
+    (length,) = struct.unpack_from(">h", data, at)
+    end = at + 2 + max(0, length)
+    return data[at + 2 : end].decode(), end
 
 
 def _metadata(port: int) -> bytes:

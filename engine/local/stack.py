@@ -10,7 +10,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Protocol, Self
 
 from engine.config import Settings
 from engine.errors import LocalStackError
@@ -57,13 +57,52 @@ class Role(Server):
         return self._ready_file.exists()
 
 
+class LocalBroker(Protocol):
+    """What the stack needs of a broker: `engine.local.broker.Broker` or `.kafka.Kafka`."""
+
+    name: str
+    durable: bool
+
+    @property
+    def address(self) -> str:
+        """`host:port` for Kafka clients; of several nodes, with commas between."""
+
+    @property
+    def nodes(self) -> Sequence[Server]:
+        """The processes it is made of."""
+
+    @property
+    def alive(self) -> bool:
+        """True while all of it runs."""
+
+    @property
+    def pid(self) -> int | None:
+        """Process id of its first node."""
+
+    def reserve(self) -> None:
+        """Take the ports."""
+
+    def start(self) -> None:
+        """Start, and wait until ready."""
+
+    def restart(self) -> None:
+        """Start again on the same ports."""
+
+    def stop(self) -> None:
+        """End it and give the ports back."""
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash does."""
+
+
 class LocalStack:
     """`with LocalStack(folder, settings) as stack: stack.settings`.
 
     `settings` come back with the addresses of what was started. With `free_ports` these are free
     ports of loopback; without, the ports that `settings` name, so that other commands find them.
-    `workers` take the bulk lane, `stat_workers` the STAT lane. Logs are `folder/NAME.log`. All of
-    it ends with the context, or with this process, however that ends.
+    `broker` is the pip broker unless it is given (`engine.local.kafka.Kafka` is Apache Kafka).
+    `workers` take the bulk lane, `stat_workers` the STAT lane, `series` measures series. Logs are
+    `folder/NAME.log`. All of it ends with the context, or with this process, however that ends.
     Raises `LocalStackError` when a part cannot start; then nothing is left running.
     """
 
@@ -74,25 +113,37 @@ class LocalStack:
         *,
         workers: int = 1,
         stat_workers: int = 0,
+        series: bool = True,
         gateway: bool = True,
         free_ports: bool = True,
         repository: Path | None = None,
+        broker: LocalBroker | None = None,
     ) -> None:
         self.folder = folder
         self.settings = settings
         self._lanes = {"bulk": workers, "stat": stat_workers}
         self._with_gateway = gateway
         self._free_ports = free_ports
-        self.broker = Broker(folder, port=self._fixed("broker"))
+        self.broker: LocalBroker = broker or Broker(folder, port=self._fixed("broker"))
         self.triton = Triton(folder, repository or MODELS, settings, port=self._fixed("triton"))
         self.gateway: Role | None = None
         self.workers: list[Role] = []
+        self.series: Role | None = None
+        self._with_series = series
 
     @property
     def servers(self) -> list[Server]:
         """Everything in the stack, in the order of the way of a frame."""
-        gateway = [self.gateway] if self.gateway else []
-        return [self.broker, self.triton, *gateway, *self.workers]
+        return [*self._served, *self._roles]
+
+    @property
+    def _served(self) -> list[Server]:
+        return [*self.broker.nodes, self.triton]
+
+    @property
+    def _roles(self) -> list[Server]:
+        single = (self.gateway, self.series)
+        return [*(role for role in single if role is not None), *self.workers]
 
     def start(self) -> None:
         """Start everything and wait until all of it is ready."""
@@ -111,8 +162,8 @@ class LocalStack:
     def stop(self) -> None:
         """End everything: first who uses, then who serves."""
         with ThreadPoolExecutor(max_workers=16) as pool:
-            list(pool.map(Server.stop, self.servers[2:]))
-            list(pool.map(Server.stop, self.servers[:2]))
+            list(pool.map(Server.stop, self._roles))
+            list(pool.map(Server.stop, self._served))
 
     def __enter__(self) -> Self:
         self.start()
@@ -133,7 +184,7 @@ class LocalStack:
         if triton.done():
             triton.result()  # it failed already: start nothing more
         # Workers hold their frames until Triton is there; they need not wait to start.
-        roles = [pool.submit(server.start) for server in self.servers[2:]]
+        roles = [pool.submit(server.start) for server in self._roles]
         for started in as_completed([triton, *roles]):
             started.result()
 
@@ -151,6 +202,8 @@ class LocalStack:
             self.settings = replace(self.settings, port=gateway.ports[0])
             gateway.settings = self.settings
             self.gateway = gateway
+        if self._with_series:
+            self.series = self._role("series", ["streams", "series"])
         self.workers = [
             self._role(f"worker-{lane}-{number}", ["streams", "worker", "--lane", lane])
             for lane, count in self._lanes.items()
@@ -162,15 +215,18 @@ class LocalStack:
 
     def _fixed(self, setting: str) -> int | None:
         """Return the port that `setting` names, None when any free one will do."""
-        if self._free_ports:
-            return None
-        address: str = getattr(self.settings, setting)
-        host, _, port = address.rpartition(":")
-        if host not in ("127.0.0.1", "localhost") or not port.isdigit():
-            raise LocalStackError(
-                f"setting `{setting}` is {address}: the local stack needs 127.0.0.1:PORT"
-            )
-        return int(port)
+        return None if self._free_ports else local_port(setting, self.settings)
+
+
+def local_port(setting: str, settings: Settings) -> int:
+    """Return the loopback port that the setting names; raise `LocalStackError` when it does not."""
+    address: str = getattr(settings, setting)
+    host, _, port = address.rpartition(":")
+    if host not in ("127.0.0.1", "localhost") or not port.isdigit():
+        raise LocalStackError(
+            f"setting `{setting}` is {address}: the local stack needs 127.0.0.1:PORT"
+        )
+    return int(port)
 
 
 def create_topics(settings: Settings) -> None:

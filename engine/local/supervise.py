@@ -23,14 +23,17 @@ class _State:
 
 
 class Supervisor:
-    """Restarts servers that died. Time is passed in; `say` gets one line for each event."""
+    """Restarts servers that died. Time is passed in; `say` gets one line for each event.
+
+    `vital` is a server whose death nothing survives: a broker that keeps its topics in memory.
+    """
 
     def __init__(
         self,
         servers: Iterable[Server],
         say: Callable[[str], None],
         *,
-        vital: Server,
+        vital: Server | None,
     ) -> None:
         self._servers = list(servers)
         self._say = say
@@ -42,7 +45,7 @@ class Supervisor:
 
         Raise `LocalStackError` when the vital server is dead: nothing can go on without it.
         """
-        if not self._vital.alive:
+        if self._vital is not None and not self._vital.alive:
             raise LocalStackError(
                 f"{self._vital.name} ended with code {self._vital.exit_code}, and all topics were "
                 "in its memory: this run is over. Start again, and send again what has no result"

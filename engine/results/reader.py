@@ -14,10 +14,13 @@ import msgspec
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from engine.config import Settings
 from engine.errors import BrokerUnavailable
 from engine.messages import DeadLetter, Result
+from engine.security import client_options
+from engine.series import Alert, SeriesMeasures
 
-T = TypeVar("T", Result, DeadLetter)
+T = TypeVar("T", Result, DeadLetter, SeriesMeasures, Alert)
 POLL_MS = 200
 
 
@@ -28,8 +31,9 @@ class Reader(Generic[T]):
     Records that are not of `kind` raise `msgspec.ValidationError`: nobody else writes there.
     """
 
-    def __init__(self, broker: str, topic: str, kind: type[T], *, follow: bool) -> None:
-        self._broker = broker
+    def __init__(self, settings: Settings, topic: str, kind: type[T], *, follow: bool) -> None:
+        self._broker = settings.broker
+        self._client_options = client_options(settings)
         self._topic = topic
         self._decoder: msgspec.json.Decoder[T] = msgspec.json.Decoder(kind)
         self._follow = follow
@@ -38,7 +42,7 @@ class Reader(Generic[T]):
 
     async def __aenter__(self) -> Reader[T]:
         self._consumer = AIOKafkaConsumer(
-            bootstrap_servers=self._broker,
+            **self._client_options,
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             max_partition_fetch_bytes=8 * 1024 * 1024,

@@ -11,7 +11,10 @@ import onnx
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from engine.training.data import Bytes
+from engine.training.evaluate import dice
 from engine.training.net import Served, UNet, fused
+from engine.training.train import predictor
 
 SIDE = 256
 LABELS = ("left-ventricle-cavity",)
@@ -35,6 +38,23 @@ def export(net: UNet, path: Path, *, threshold: float, notes: dict[str, str]) ->
     partial = path.with_suffix(".partial")
     partial.write_bytes(model.SerializeToString())
     partial.replace(path)  # a server never reads half a file
+
+
+def agreement(path: Path, net: UNet, threshold: float, images: Bytes) -> float:
+    """Return the lowest Dice between the file's masks (OpenVINO, fp32) and the net's.
+
+    `images` uint8 [N, 256, 256], enhanced.
+    """
+    import openvino
+
+    compiled = openvino.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    request = compiled.create_infer_request()
+    expect = predictor(net, threshold)
+    lowest = 1.0
+    for image in images:
+        batch = image[None, None]
+        lowest = min(lowest, dice(request.infer({"image": batch})["mask"], expect(batch)[0]))
+    return lowest
 
 
 def _traced(served: Served) -> onnx.ModelProto:

@@ -100,10 +100,13 @@ def loss_of(logits: Tensor, mask: Tensor) -> Tensor:
 class Trainer:
     """The state of one run: net, moving average, optimiser, random numbers, epoch."""
 
-    def __init__(self, source: Source, plan: Plan, folder: Path) -> None:
+    def __init__(
+        self, source: Source, plan: Plan, folder: Path, notes: dict[str, str] | None = None
+    ) -> None:
         torch.manual_seed(plan.seed)
         torch.set_num_threads(plan.threads)
         self.source, self.plan, self.folder = source, plan, folder
+        self.notes = notes or {}
         self.net = UNet(plan.width).to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval()
         self.step_net: Any = torch.compile(self.net) if plan.compiled else self.net
@@ -175,6 +178,7 @@ class Trainer:
             "epoch": self.epoch,
             "history": self.history,
             "plan": asdict(self.plan),
+            "notes": self.notes,
         }
         partial = self.folder / "last.partial"
         torch.save(state, partial)
@@ -203,6 +207,11 @@ def averaged_net(path: Path) -> UNet:
     net.load_state_dict(state["mean"])
     net.eval()
     return net
+
+
+def notes_of(path: Path) -> dict[str, str]:
+    """Return what a checkpoint says of its run, for the exported file's metadata."""
+    return dict(torch.load(path, weights_only=True)["notes"])
 
 
 def predictor(net: UNet, threshold: float) -> Predict:

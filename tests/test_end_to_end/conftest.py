@@ -11,6 +11,7 @@ import pytest
 
 from engine.config import Settings
 from engine.demo.run import frame_ids
+from engine.local.kafka import Kafka
 from engine.local.stack import LocalStack
 from engine.messages import DEAD_LETTER, RESULTS, DeadLetter, Result
 from engine.results import Reader
@@ -19,13 +20,23 @@ from engine.send import send_dicom
 ANSWER_LIMIT_S = 120.0
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="session", params=["tansu", "kafka", "kafka3"])
 def stack(
-    tmp_path_factory: pytest.TempPathFactory, start_or_skip: Callable[[LocalStack], None]
+    request: pytest.FixtureRequest,
+    tmp_path_factory: pytest.TempPathFactory,
+    start_or_skip: Callable[[LocalStack], None],
 ) -> Iterator[LocalStack]:
-    """Broker, Triton, gateway and one worker; a test that stops one of them starts it again."""
+    """Broker, Triton, gateway and one worker; a test that stops one of them starts it again.
+
+    What uses it is a contract: the pip broker passes it, and Apache Kafka with one node and three.
+    """
     folder = tmp_path_factory.mktemp("stack")
-    made = LocalStack(folder, Settings(store=folder / "store", backoff_max_s=1.0))
+    nodes = {"tansu": 0, "kafka": 1, "kafka3": 3}[request.param]
+    made = LocalStack(
+        folder,
+        Settings(store=folder / "store", backoff_max_s=1.0, replication=max(1, nodes)),
+        broker=Kafka(folder, nodes=nodes) if nodes else None,
+    )
     start_or_skip(made)
     yield made
     made.stop()
@@ -48,7 +59,7 @@ def results_of(stack: LocalStack) -> Callable[[set[str]], list[Result]]:
     """Return what waits until every given frame has its result, each seen once."""
 
     def wait(frames: set[str]) -> list[Result]:
-        return asyncio.run(_read(stack.settings.broker, frames, None))
+        return asyncio.run(_read(stack.settings, frames, None))
 
     return wait
 
@@ -62,7 +73,7 @@ def when_answered(stack: LocalStack) -> Callable[..., list[Result]]:
             if seen == count:
                 await asyncio.to_thread(act)
 
-        return asyncio.run(_read(stack.settings.broker, frames, at_count))
+        return asyncio.run(_read(stack.settings, frames, at_count))
 
     return wait
 
@@ -75,7 +86,7 @@ def dead_letters(stack: LocalStack) -> Callable[[int], list[DeadLetter]]:
         found = []
         async with (
             asyncio.timeout(ANSWER_LIMIT_S),
-            Reader(stack.settings.broker, DEAD_LETTER, DeadLetter, follow=True) as letters,
+            Reader(stack.settings, DEAD_LETTER, DeadLetter, follow=True) as letters,
         ):
             async for letter in letters:
                 found.append(letter)
@@ -87,12 +98,12 @@ def dead_letters(stack: LocalStack) -> Callable[[int], list[DeadLetter]]:
 
 
 async def _read(
-    broker: str, frames: set[str], on_each: Callable[[int], Awaitable[None]] | None
+    settings: Settings, frames: set[str], on_each: Callable[[int], Awaitable[None]] | None
 ) -> list[Result]:
     found: list[Result] = []
     async with (
         asyncio.timeout(ANSWER_LIMIT_S),
-        Reader(broker, RESULTS, Result, follow=True) as results,
+        Reader(settings, RESULTS, Result, follow=True) as results,
     ):
         async for result in results:
             if result.frame.id in frames:

@@ -55,6 +55,7 @@ def messages_of(ds: Dataset) -> Iterator[FrameMessage]:
         "pixel_representation": ds.PixelRepresentation,
         "photometric_interpretation": ds.PhotometricInterpretation,
         "planar_configuration": ds.get("PlanarConfiguration", 0) or 0,
+        "pixel_data_vr": ds["PixelData"].VR,
     }
     for number, value in enumerate(_values(ds, count), start=1):
         yield frame(value, frame_number=number, **given)
@@ -67,5 +68,8 @@ def _values(ds: Dataset, count: int) -> Iterator[bytes]:
     bits = ds.Rows * ds.Columns * ds.SamplesPerPixel * ds.BitsAllocated
     if ds.PhotometricInterpretation == "YBR_FULL_422":
         bits = bits // 3 * 2
+    swapped = not ds.file_meta.TransferSyntaxUID.is_little_endian and ds["PixelData"].VR == "OW"
+    unit = 16 if swapped and ds.BitsAllocated == 8 else 8
     for index in range(count):
-        yield ds.PixelData[index * bits // 8 : -(-(index + 1) * bits // 8)]
+        first, stop = index * bits // unit, -(-(index + 1) * bits // unit)
+        yield ds.PixelData[first * unit // 8 : stop * unit // 8]

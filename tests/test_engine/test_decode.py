@@ -29,8 +29,6 @@ LIMIT = 2**26
 JPEG = "1.2.840.10008.1.2.4."
 RLE = "1.2.840.10008.1.2.5"
 NOT_DECODED = {
-    "ExplVR_BigEnd.dcm": "8-bit pixels in the retired big-endian syntax",
-    "SC_rgb_small_odd_big_endian.dcm": "8-bit pixels in the retired big-endian syntax",
     "JPEG-lossy.dcm": "JPEG Extended of 12 bits",
     "JPGExtended.dcm": "JPEG Extended of 12 bits",
     "JPEG2000-embedded-sequence-delimiter.dcm": "its SIZ was overwritten, on purpose",

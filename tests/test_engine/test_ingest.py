@@ -120,7 +120,7 @@ def test_enhanced_object_gives_each_frame_its_functional_groups() -> None:
     assert {info.pixel_spacing for info in infos} == {(1.5, 1.5)}
 
 
-def test_one_bit_frames_are_aligned() -> None:
+def test_one_bit_frames_are_the_bytes_that_they_touch() -> None:
     ds = build(
         NumberOfFrames=3,
         Rows=1,
@@ -131,7 +131,7 @@ def test_one_bit_frames_are_aligned() -> None:
         PixelData=bytes([0b11100001, 0b00101010]),
     )
     frames = [bytes(pixels) for _, pixels in read_instance(encode(ds), EXPLICIT)]
-    assert frames == [bytes([0b00001]), bytes([0b10111]), bytes([0b01010])]
+    assert frames == [bytes([0b11100001]), bytes([0b11100001, 0b00101010]), bytes([0b00101010])]
 
 
 SOI = b"\xff\xd8"

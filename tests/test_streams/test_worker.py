@@ -240,9 +240,37 @@ async def test_an_old_generation_acknowledges_nothing(rig: Rig) -> None:
     fresh = record(0)
     fresh.generation_id = 2
     await rig.worker.revoke([("scanstream.frames", 0)])
+    rig.worker.assigned()
     await rig.take(fresh)
     await rig.until_acknowledged(1)
     assert rig.acknowledged == [0]
+
+
+async def test_a_record_that_waited_for_room_is_not_let_in_by_the_revocation(rig: Rig) -> None:
+    """Else it is published before the frames that were forgotten, and blocks its partition."""
+    gate = asyncio.Event()
+
+    async def process(message: FrameMessage) -> Result:
+        await gate.wait()
+        return result_of(message)
+
+    rig.process = process
+    for offset in range(8):
+        await rig.take(record(offset))
+    ninth = asyncio.create_task(rig.take(record(8)))
+    await asyncio.sleep(0)
+    await rig.worker.revoke([("scanstream.frames", 0)])
+    await ninth
+    rig.generation = 2
+    rig.worker.assigned()
+    gate.set()
+    for offset in range(9):
+        again = record(offset)
+        again.generation_id = 2
+        await rig.take(again)
+    await rig.until_acknowledged(9)
+    assert rig.acknowledged == list(range(9))
+    assert [one.frame.frame_number for one in rig.published if one.frame] == list(range(1, 10))
 
 
 async def test_revoking_gives_the_budget_back(rig: Rig) -> None:

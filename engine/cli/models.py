@@ -1,0 +1,154 @@
+"""`scanstream model list`: the models in the repositories, and what Triton has loaded of them."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from google.protobuf import text_format
+from tritonclient.grpc import InferenceServerClient, model_config_pb2
+from tritonclient.utils import InferenceServerException
+
+from engine.config import Settings
+from engine.errors import ConfigError, ModelUnavailable
+from engine.local.stack import MODELS
+
+WEIGHTS = ("model.onnx", "model.plan", "model.pt")
+ANSWER_LIMIT_S = 3.0
+UNKNOWN = "unknown"
+NOT_LOADED = "NOT LOADED"
+
+
+@dataclass(slots=True)
+class Model:
+    """One version of a model in a repository. `size` is the weights' in bytes.
+
+    `sha256` is of the weights file; results carry it as `model.digest`. `state` is Triton's word
+    (READY, LOADING, UNAVAILABLE ...), `NOT LOADED`, or `unknown` when no Triton answers.
+    """
+
+    repository: str
+    name: str
+    version: str
+    backend: str
+    size: int
+    sha256: str
+    labels: list[str]
+    state: str = UNKNOWN
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One version of a model that Triton knows, in Triton's own words."""
+
+    name: str
+    version: str
+    backend: str
+    state: str
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the options of `list`."""
+    add = parser.add_argument
+    add("--repositories", type=Path, default=MODELS.parent, help="folder of model repositories")
+    add("--triton", help="address (gRPC) of a Triton that must answer; else the setting is tried")
+    add("--json", action="store_true", help="print one JSON object and nothing else")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the models; raise `ModelUnavailable` when the Triton of `--triton` does not answer."""
+    models = in_repositories(args.repositories)
+    address = args.triton or Settings.load().triton
+    try:
+        known: list[Served] | None = ask(address)
+    except ModelUnavailable:
+        if args.triton:
+            raise
+        known = None
+    if known is not None:
+        mark(models, known)
+    if args.json:
+        told = None if known is None else [asdict(one) for one in known]
+        triton = {"address": address, "answers": known is not None, "models": told}
+        print(json.dumps({"models": [asdict(one) for one in models], "triton": triton}))
+    else:
+        _tell(models, address, answers=known is not None)
+    return 0
+
+
+def in_repositories(folder: Path) -> list[Model]:
+    """Return every version of every model below `folder/REPOSITORY/MODEL/VERSION`."""
+    configs = sorted(folder.glob("*/*/config.pbtxt"))
+    if not configs:
+        raise ConfigError(f"no REPOSITORY/MODEL/config.pbtxt below {folder}: name another folder")
+    return [model for path in configs for model in _versions(path)]
+
+
+def ask(address: str) -> list[Served]:
+    """Return what the Triton at `address` knows; raise `ModelUnavailable` when it is away."""
+    try:
+        client = InferenceServerClient(address, channel_args=[("grpc.enable_http_proxy", 0)])
+        try:
+            index = client.get_model_repository_index(client_timeout=ANSWER_LIMIT_S)
+            return [_served(client, one) for one in index.models]
+        finally:
+            client.close()
+    except InferenceServerException as error:
+        raise ModelUnavailable(
+            f"no Triton answers at {address} ({error.status() or 'no status'}):"
+            " start one (`scanstream up`), or give another --triton"
+        ) from error
+
+
+def mark(models: list[Model], known: list[Served]) -> None:
+    """Set each model's state to Triton's; the backend tells one name in two repositories apart."""
+    states = {(one.name, one.version, one.backend): one.state for one in known}
+    for model in models:
+        model.state = states.get((model.name, model.version, model.backend), NOT_LOADED)
+
+
+def _versions(path: Path) -> list[Model]:
+    config = model_config_pb2.ModelConfig()
+    try:
+        text_format.Parse(path.read_text(), config)
+    except text_format.ParseError as error:
+        raise ConfigError(f"{path} is not a model's configuration: {error}") from None
+    folder = path.parent
+    numbers = [one.name for one in folder.iterdir() if one.is_dir() and one.name.isdigit()]
+    return [_model(folder, config, number) for number in sorted(numbers, key=int)]
+
+
+def _model(folder: Path, config: Any, version: str) -> Model:
+    files = [folder / version / name for name in WEIGHTS]
+    weights = next((one.read_bytes() for one in files if one.exists()), b"")
+    labels = config.parameters["labels"].string_value if "labels" in config.parameters else ""
+    return Model(
+        repository=folder.parent.name,
+        name=config.name or folder.name,
+        version=version,
+        backend=config.backend or config.platform,
+        size=len(weights),
+        sha256=hashlib.sha256(weights).hexdigest() if weights else "",
+        labels=[label.strip() for label in labels.split(",") if label.strip()],
+    )
+
+
+def _served(client: Any, one: Any) -> Served:
+    if one.state != "READY":  # it has no configuration to ask for
+        return Served(one.name, one.version, "", f"{one.state or 'UNKNOWN'} {one.reason}".strip())
+    config = client.get_model_config(one.name, one.version, client_timeout=ANSWER_LIMIT_S).config
+    return Served(one.name, one.version, config.backend or config.platform, one.state)
+
+
+def _tell(models: list[Model], address: str, *, answers: bool) -> None:
+    for one in models:
+        print(
+            f"{one.repository}/{one.name} version {one.version}, {one.backend}, "
+            f"{one.size} bytes, in Triton: {one.state}"
+        )
+        print(f"  labels {', '.join(one.labels) or '-'}; sha256 {one.sha256 or 'no weights file'}")
+    print(f"Triton at {address}: {'answers' if answers else 'does not answer'}")

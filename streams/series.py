@@ -1,0 +1,172 @@
+"""The series app: measures over `scanstream.results`, to `scanstream.series` and `.alerts`.
+
+A Faust table holds what measuring needs of every frame, keyed by series and frame, so a repeat
+changes nothing; after a restart or a rebalance the book is rebuilt from it. A result is
+acknowledged once its row is confirmed in the table's changelog; Faust itself only queues that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Iterable
+from typing import Any
+
+import faust
+import msgspec
+from faust.tables.table import Table
+
+from engine.config import Settings
+from engine.errors import BrokerUnavailable
+from engine.messages import RESULTS, Result
+from engine.postprocess.book import SeriesBook, SeriesKey, alerts_of
+from engine.postprocess.cine import cine_frame
+from engine.series import ALERTS, SERIES, CineFrame, SeriesMeasures
+from streams.base import new_app, tell_ready
+from streams.sending import confirmed, raw_topic, send_confirmed
+from streams.topics import SERIES_TABLE, series_app
+
+log = logging.getLogger(__name__)
+
+TICK_S = 0.25
+
+
+class Row(msgspec.Struct, frozen=True):
+    """One row of the table: its key is `key` and `frame_id` as JSON."""
+
+    frame: CineFrame
+    changed_s: float
+
+
+class ConfirmedTable(Table):  # type: ignore[misc]  # faust is untyped
+    """A table that hands out the promise of its last change, so that it can be awaited."""
+
+    last_change: asyncio.Future[Any]
+
+    def send_changelog(self, *args: Any, **kwargs: Any) -> Any:
+        """Queue a change, as Faust does, and keep its promise."""
+        self.last_change = super().send_changelog(*args, **kwargs)
+        return self.last_change
+
+
+def make_app(settings: Settings) -> faust.App:
+    """Return the app that measures series."""
+    app = new_app(series_app(settings), settings, Table=ConfirmedTable)
+    table = app.Table(
+        SERIES_TABLE, partitions=settings.partitions, key_type=bytes, value_type=bytes
+    )
+    desk = SeriesDesk(app, table, settings)
+    app.on_partitions_assigned.connect(desk.on_assigned)
+    app.on_partitions_revoked.connect(desk.on_revoked)
+    table.on_recover(desk.on_recovered)
+
+    @app.agent(raw_topic(app, RESULTS), name="series")  # type: ignore[untyped-decorator]
+    async def measure(stream: Any) -> None:
+        async for event in stream.noack().events():
+            await desk.take(event)
+
+    @app.timer(TICK_S)  # type: ignore[untyped-decorator]
+    async def publish() -> None:
+        await desk.publish_due()
+
+    return app
+
+
+class SeriesDesk:
+    """Puts results into table and book, and publishes the measures that are due."""
+
+    def __init__(self, app: faust.App, table: Any, settings: Settings) -> None:
+        self._app = app
+        self._table = table
+        self._settings = settings
+        self._timeout_s = settings.confirm_timeout_s
+        self._series = raw_topic(app, SERIES)
+        self._alerts = raw_topic(app, ALERTS)
+        self._assigned: set[int] = set()
+        self._recovered = False
+        self._book = SeriesBook(quiet_s=settings.series_quiet_s, expiry_s=settings.series_expiry_s)
+
+    async def take(self, event: Any) -> None:
+        """Keep one result; acknowledge it when the table's changelog is confirmed."""
+        message = event.message
+        now_s = time.time()
+        try:
+            result = msgspec.json.decode(message.value or b"", type=Result)
+        except msgspec.MsgspecError:
+            where = f"{message.topic}/{message.partition}/{message.offset}"
+            log.warning("skipped a record that is no result: %s", where)
+        else:
+            await self._keep(result, message.partition, now_s)
+        await self._expire(message.partition, now_s)
+        if message.generation_id == self._app.consumer_generation_id:
+            event.ack()
+
+    async def publish_due(self) -> None:
+        """Publish the measures that are due, and their alerts; what fails stays due."""
+        if not self._recovered:
+            return
+        try:
+            for key, record in self._book.due(time.time()):
+                await send_confirmed(self._series, key.series, record, self._timeout_s)
+                await self._alert(record)
+                self._book.published(key, record.id)
+        except BrokerUnavailable as error:
+            log.warning("measures wait: %s", error)
+
+    async def on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:
+        """Note which partitions are ours, and say that this process is part of the group."""
+        self._assigned = {tp.partition for tp in assigned if tp.topic == RESULTS}
+        tell_ready()
+
+    async def on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
+        """Forget everything: the table is recovered for the partitions that come next."""
+        self._recovered = False
+        self._book.forget()
+
+    async def on_recovered(self) -> None:
+        """Rebuild the book from the table; a series that was published is published again."""
+        self._book.forget()
+        for name, value in self._table.items():
+            key, frame_id = msgspec.json.decode(name, type=tuple[SeriesKey, str])
+            row = msgspec.json.decode(value, type=Row)
+            if key.partition in self._assigned:
+                self._book.add(key, frame_id, row.frame, row.changed_s)
+        self._recovered = True
+        log.info("%d series recovered", len(self._book))
+
+    async def _alert(self, record: SeriesMeasures) -> None:
+        lowest = self._settings.alert_ejection_fraction
+        for alert in alerts_of(record, lowest_ejection_fraction=lowest):
+            await send_confirmed(self._alerts, alert.series_instance_uid, alert, self._timeout_s)
+
+    async def _keep(self, result: Result, partition: int, now_s: float) -> None:
+        frame = cine_frame(result)
+        if frame is None:
+            return
+        key = SeriesKey.of(result, partition)
+        if self._book.add(key, result.frame.id, frame, now_s):
+            name = msgspec.json.encode((key, result.frame.id))
+            await self._write(partition, name, msgspec.json.encode(Row(frame, now_s)))
+
+    async def _expire(self, partition: int, now_s: float) -> None:
+        """Delete the rows of forgotten series; Faust deletes only where an event is at hand."""
+        for key, frame_ids in self._book.expired(partition, now_s):
+            await self._delete(msgspec.json.encode((key, frame_id)) for frame_id in frame_ids)
+
+    async def _write(self, partition: int, name: bytes, value: bytes) -> None:
+        """Set a row and wait until its change is confirmed, trying as long as it takes."""
+        self._table[name] = value
+        while True:
+            try:
+                async with asyncio.timeout(self._timeout_s):
+                    await confirmed(self._table.last_change)
+                return
+            except Exception as error:
+                log.warning("the table's changelog waits: %s", type(error).__name__)
+                await asyncio.sleep(self._settings.backoff_max_s)
+                self._table.send_changelog(partition, name, value)
+
+    async def _delete(self, names: Iterable[bytes]) -> None:
+        for name in names:
+            self._table.pop(name, None)
