@@ -1,7 +1,8 @@
 """Which frames go together, and when: pure decisions, the time is passed in.
 
 Unexpired frames are taken earliest deadline first. Expired ones are never refused: they are served
-in order of arrival
+in order of arrival from the capacity that is left, and at least from `LATE_SHARE` of all places,
+so that an overload cannot starve them.
 """
 
 from __future__ import annotations

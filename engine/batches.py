@@ -11,6 +11,7 @@ from typing import Protocol
 import numpy as np
 
 from engine.batcher import Batcher, Taken
+from engine.errors import DependencyAway
 from engine.messages import ModelRef
 
 
@@ -78,8 +79,10 @@ class Batches:
 
     async def infer(self, image: np.ndarray, deadline_s: float) -> Segmented:
         """Return the segmentation of one image; `deadline_s` is Unix time in seconds."""
-        waiting = _Waiting(image, asyncio.get_running_loop().create_future(), time.time())
-        self._batcher.add(waiting, deadline_s=deadline_s, now_s=waiting.since_s)
+        now_s = time.monotonic()  # a clock that is set back must not stall a batch
+        waiting = _Waiting(image, asyncio.get_running_loop().create_future(), now_s)
+        left_s = deadline_s - time.time()
+        self._batcher.add(waiting, deadline_s=now_s + left_s, now_s=now_s)
         self._changed.set()
         return await waiting.done
 
@@ -94,13 +97,13 @@ class Batches:
         while True:
             await self._until_due()
             await self._free.acquire()
-            taken = self._batcher.take(time.time())
+            taken = self._batcher.take(time.monotonic())
             task = asyncio.create_task(self._infer(taken))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
 
     async def _until_due(self) -> None:
-        while not self._batcher.is_due(now_s := time.time()):
+        while not self._batcher.is_due(now_s := time.monotonic()):
             self._changed.clear()
             due_s = self._batcher.due_s()
             try:
@@ -120,18 +123,25 @@ class Batches:
             self._free.release()
 
     async def _answer(self, taken: list[Taken[_Waiting]]) -> None:
-        start_s = time.time()
-        budget_ms = max(one.deadline_s - start_s for one in taken) * 1e3
+        """Answer every frame. What fails a batch may be one frame's fault: then each goes alone."""
         try:
-            answers = await self._model.infer(
-                [one.item.image for one in taken], budget_ms=budget_ms if budget_ms > 0 else None
-            )
-        except Exception as error:  # handed to every caller, who knows the frame
-            for one in taken:
-                if not one.item.done.done():
-                    one.item.done.set_exception(error)
-            return
-        infer_ms = (time.time() - start_s) * 1e3
+            await self._carry(taken)
+        except DependencyAway as error:
+            _fail(taken, error)
+        except Exception as error:  # handed to the caller, who knows the frame
+            if len(taken) == 1:
+                _fail(taken, error)
+            else:
+                for one in taken:
+                    await self._answer([one])
+
+    async def _carry(self, taken: list[Taken[_Waiting]]) -> None:
+        start_s = time.monotonic()
+        budget_ms = (max(one.deadline_s for one in taken) - start_s) * 1e3
+        answers = await self._model.infer(
+            [one.item.image for one in taken], budget_ms=budget_ms if budget_ms > 0 else None
+        )
+        infer_ms = (time.monotonic() - start_s) * 1e3
         for one, answer in zip(taken, answers, strict=True):
             if not one.item.done.done():
                 waited_ms = (start_s - one.item.since_s) * 1e3
@@ -149,3 +159,9 @@ class Batches:
             waited_ms=waited_ms,
             infer_ms=infer_ms,
         )
+
+
+def _fail(taken: list[Taken[_Waiting]], error: Exception) -> None:
+    for one in taken:
+        if not one.item.done.done():
+            one.item.done.set_exception(error)

@@ -9,6 +9,7 @@ documented in `docs/settings.md`; a test holds that.
 from __future__ import annotations
 
 import os
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -18,6 +19,7 @@ from typing import Any, get_type_hints
 from engine.errors import ConfigError
 
 PREFIX = "SCANSTREAM_"
+_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[\w.-]+):\d{1,5}")
 MIB = 1024 * 1024
 
 
@@ -79,14 +81,16 @@ class Settings:
         for name in _AT_LEAST_ONE:
             if getattr(self, name) < 1:
                 raise ConfigError(f"setting `{name}` must be at least 1")
+        for name in ("broker", "triton"):
+            if not all(map(_ADDRESS.fullmatch, getattr(self, name).split(","))):
+                raise ConfigError(f"setting `{name}` must be HOST:PORT (of several, with commas)")
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"setting `{name}` must be one of: {', '.join(choices)}")
         if not 1 <= self.port <= 65535:
             raise ConfigError("setting `port` must be between 1 and 65535")
         if not 1 <= len(self.ae_title.strip()) <= 16:
             raise ConfigError("setting `ae_title` must have 1 to 16 characters (PS3.5 6.2, AE)")
-        if self.precision not in ("auto", "fp32", "bf16"):
-            raise ConfigError("setting `precision` must be auto, fp32 or bf16")
-        if self.log_level not in ("DEBUG", "INFO", "WARNING", "ERROR"):
-            raise ConfigError("setting `log_level` must be DEBUG, INFO, WARNING or ERROR")
         _check_security(self)
 
     @classmethod
@@ -115,6 +119,12 @@ class Settings:
 # Never shown by `repr`, in logs, or by a command.
 SECRETS = frozenset({"sasl_password"})
 
+_CHOICES = {
+    "precision": ("auto", "fp32", "bf16"),
+    "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
+    "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
+    "sasl_mechanism": ("SCRAM-SHA-256", "SCRAM-SHA-512"),
+}
 _AT_LEAST_ONE = (
     "max_associations",
     "max_object_bytes",
@@ -135,12 +145,6 @@ _AT_LEAST_ONE = (
 def _check_security(settings: Settings) -> None:
     """Refuse combinations that Kafka's client would ignore, or fail on later and less clearly."""
     protocol = settings.security_protocol
-    if protocol not in ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"):
-        raise ConfigError(
-            "setting `security_protocol` must be PLAINTEXT, SSL, SASL_PLAINTEXT or SASL_SSL"
-        )
-    if settings.sasl_mechanism not in ("SCRAM-SHA-256", "SCRAM-SHA-512"):
-        raise ConfigError("setting `sasl_mechanism` must be SCRAM-SHA-256 or SCRAM-SHA-512")
     _needs_protocol(settings, "SSL", ("ssl_ca", "ssl_certificate", "ssl_key"))
     _needs_protocol(settings, "SASL", ("sasl_username", "sasl_password", "sasl_password_file"))
     if (settings.ssl_certificate is None) != (settings.ssl_key is None):

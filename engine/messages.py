@@ -28,8 +28,10 @@ TOPIC_OF_LANE: dict[str, str] = {"bulk": FRAMES, "stat": FRAMES_STAT}
 
 T = TypeVar("T")
 Headers = list[tuple[str, bytes]]
-Positive = Annotated[int, Meta(ge=1)]
-NonNegative = Annotated[int, Meta(ge=0)]
+MAX_INT = 2**63 - 1  # what every consumer's language can hold
+Positive = Annotated[int, Meta(ge=1, le=MAX_INT)]
+NonNegative = Annotated[int, Meta(ge=0, le=MAX_INT)]
+Whole = Annotated[int, Meta(ge=-MAX_INT, le=MAX_INT)]
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -71,8 +73,8 @@ class FrameInfo(Record, frozen=True, kw_only=True):
     image_position_patient: tuple[float, float, float] | None = None
     image_orientation_patient: tuple[float, float, float, float, float, float] | None = None
     trigger_time: float | None = None
-    cardiac_number_of_images: int | None = None
-    instance_number: int | None = None
+    cardiac_number_of_images: Whole | None = None
+    instance_number: Whole | None = None
     keywords: dict[str, str | float | list[str | float]] = {}
 
 
@@ -141,7 +143,8 @@ class FrameMessage(Record, frozen=True, kw_only=True):
 
         `headers` is what the client gives: pairs or a mapping of name to bytes, or nothing.
         """
-        found = {str(name): bytes(raw) for name, raw in dict(headers or {}).items()}
+        pairs = dict(headers or {}).items()
+        found = {str(name): bytes(raw) for name, raw in pairs if raw is not None}
         if _text(found, "ce_type") != FRAME_TYPE:
             raise BadMessage(f"header ce_type is not {FRAME_TYPE}")
         info = _struct(found, "x-frame", FrameInfo)
@@ -179,8 +182,8 @@ def _text(found: dict[str, bytes], name: str) -> str:
 
 def _whole(found: dict[str, bytes], name: str) -> int:
     text = _text(found, name)
-    if not (text.isascii() and text.isdigit() and len(text) <= 20):
-        raise BadMessage(f"header {name} is not a whole number")
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) < 2**63):
+        raise BadMessage(f"header {name} is not a whole number of 63 bits")
     return int(text)
 
 
@@ -190,6 +193,8 @@ def _struct(found: dict[str, bytes], name: str, kind: type[T]) -> T:
         return msgspec.json.decode(found[name], type=kind)
     except msgspec.MsgspecError as error:  # its text names fields and types, never values
         raise BadMessage(f"header {name}: {error}") from None
+    except RecursionError:
+        raise BadMessage(f"header {name} is nested too deep") from None
 
 
 class ModelRef(Record, frozen=True, kw_only=True):
@@ -237,8 +242,8 @@ class FrameRef(Record, frozen=True, kw_only=True):
     image_position_patient: tuple[float, float, float] | None = None
     image_orientation_patient: tuple[float, float, float, float, float, float] | None = None
     trigger_time: float | None = None
-    cardiac_number_of_images: int | None = None
-    instance_number: int | None = None
+    cardiac_number_of_images: Whole | None = None
+    instance_number: Whole | None = None
 
     @classmethod
     def of(cls, message: FrameMessage) -> FrameRef:

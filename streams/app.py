@@ -21,6 +21,7 @@ from streams.budget import Budget
 from streams.hold import Hold
 from streams.partition import Outcome
 from streams.sending import raw_topic, send_confirmed
+from streams.topics import RECORD_BYTES
 from streams.worker import FrameWorker
 
 log = logging.getLogger(__name__)
@@ -28,15 +29,16 @@ log = logging.getLogger(__name__)
 
 def make_app(settings: Settings, lane: str) -> faust.App:
     """Return the app of one lane: STAT and bulk are separate processes and groups."""
+    routes = Routes.load(settings.routes)  # a wrong file stops the worker before it joins
     app = new_app(f"{settings.group}-{lane}", settings)
-    _attach(app, settings, lane)
+    _attach(app, settings, lane, routes)
     return app
 
 
-def _attach(app: faust.App, settings: Settings, lane: str) -> None:
+def _attach(app: faust.App, settings: Settings, lane: str, routes: Routes) -> None:
     """Give the app its agent, and tie the frame worker to the app's life."""
     frames = raw_topic(app, TOPIC_OF_LANE[lane])
-    life = _Life(app, settings)
+    life = _Life(app, settings, routes)
     app.on_partitions_revoked.connect(life.on_revoked)
     app.on_partitions_assigned.connect(life.on_assigned)
     app.on_before_shutdown.connect(life.on_shutdown)
@@ -51,8 +53,9 @@ def _attach(app: faust.App, settings: Settings, lane: str) -> None:
 class _Life:
     """Builds the frame worker inside the app's loop and takes it down with the app."""
 
-    def __init__(self, app: faust.App, settings: Settings) -> None:
+    def __init__(self, app: faust.App, settings: Settings, routes: Routes) -> None:
         self._app = app
+        self._routes = routes
         self._settings = settings
         self._worker: FrameWorker | None = None
         self._pipeline: Pipeline | None = None
@@ -72,13 +75,13 @@ class _Life:
                 ),
                 hold=Hold(max_s=settings.backoff_max_s),
                 tries=settings.tries,
+                max_record_bytes=RECORD_BYTES,
             )
         return self._worker
 
     def _build_pipeline(self) -> Pipeline:
         settings = self._settings
-        routes = Routes.load(settings.routes)
-        for name in routes.models:
+        for name in self._routes.models:
             self._models[name] = TritonModel(
                 settings.triton,
                 name,
@@ -87,7 +90,7 @@ class _Life:
                 timeout_s=settings.infer_timeout_s,
             )
         return Pipeline(
-            routes=routes,
+            routes=self._routes,
             models=self._models,
             store=LocalStore(settings.store),
             max_frame_bytes=settings.max_frame_bytes,
@@ -103,9 +106,7 @@ class _Life:
             await self._worker.revoke((tp.topic, tp.partition) for tp in revoked)
 
     async def on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:
-        """Let the new generation in, and say that this process is part of the group."""
-        if self._worker is not None:
-            self._worker.assigned()
+        """Say that this process is part of the group."""
         tell_ready()
 
     async def on_shutdown(self, app: Any, **_: Any) -> None:

@@ -6,7 +6,10 @@ reasons are in `docs/decisions/0002-ordered-release.md`.
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +25,17 @@ READY_FILE = "SCANSTREAM_READY_FILE"
 def new_app(name: str, settings: Settings, **more: Any) -> faust.App:
     """Return an app whose id and consumer group is `name`; `more` goes to Faust."""
     largest = max_message_bytes(settings)
-    datadir = settings.store / "faust"  # Faust wants one, though no table is on disk
-    datadir.mkdir(parents=True, exist_ok=True)
+    # Faust wants a folder, though no table is on disk. Not in the store: making that here would
+    # let a store that is not mounted pass for an empty one.
+    datadir = tempfile.mkdtemp(prefix="scanstream-")
+    atexit.register(shutil.rmtree, datadir, ignore_errors=True)
     return faust.App(
         name,
         broker=f"kafka://{settings.broker}",
         broker_credentials=credentials(settings),
         autodiscover=False,
         store="memory://",
-        datadir=str(datadir),
+        datadir=datadir,
         web_enabled=False,
         topic_allow_declare=False,
         topic_disable_leader=True,

@@ -23,11 +23,6 @@ class Hold:
         self._open = asyncio.Event()
         self._open.set()
 
-    @property
-    def is_open(self) -> bool:
-        """Whether frames may be taken now."""
-        return self._open.is_set()
-
     async def passed(self) -> None:
         """Wait until every dependency may be tried."""
         await self._open.wait()

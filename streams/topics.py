@@ -16,6 +16,7 @@ from engine.series import ALERTS, SERIES
 
 SERIES_TABLE = "frames"
 DAY_MS = 24 * 3600 * 1000
+RECORD_BYTES = 4 * 1024 * 1024  # JSON; a mask as run lengths has about 8 characters a run
 HEADER_ROOM = 64 * 1024  # what headers, key and framing may add to a value
 
 
@@ -36,15 +37,14 @@ class Topic:
 def table(settings: Settings) -> tuple[Topic, ...]:
     """Return every topic with the sizes that the settings ask for."""
     frame = settings.inline_limit + HEADER_ROOM
-    record = 4 * 1024 * 1024  # a mask as run lengths: about 8 characters a run
     return (
         Topic(FRAMES, "SeriesInstanceUID", DAY_MS, frame),
         Topic(FRAMES_STAT, "SeriesInstanceUID", DAY_MS, frame),
-        Topic(RESULTS, "SeriesInstanceUID", 7 * DAY_MS, record),
-        Topic(SERIES, "SeriesInstanceUID", 30 * DAY_MS, record),
-        Topic(ALERTS, "SeriesInstanceUID", 30 * DAY_MS, record),
-        Topic(DEAD_LETTER, "SeriesInstanceUID", 30 * DAY_MS, record),
-        Topic(changelog(settings), "series and frame", DAY_MS, record, compacted=True),
+        Topic(RESULTS, "SeriesInstanceUID", 7 * DAY_MS, RECORD_BYTES),
+        Topic(SERIES, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
+        Topic(ALERTS, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
+        Topic(DEAD_LETTER, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
+        Topic(changelog(settings), "series and frame", DAY_MS, RECORD_BYTES, compacted=True),
     )
 
 

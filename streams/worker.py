@@ -8,7 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from engine.errors import BadMessage, DependencyAway, FrameError
 from engine.messages import DeadLetter, FrameMessage, FrameRef, Result
@@ -39,6 +39,20 @@ class Process(Protocol):
 
 
 TP = tuple[str, int]
+RUN_BYTES = 11  # a run of at most 65535 x 65535 pixels, and a comma
+RECORD_ROOM = 64 * 1024  # everything in a result but its masks
+
+
+class _Failure(NamedTuple):
+    """Why one try failed; `final` when another would fail too."""
+
+    reason: str
+    text: str
+    final: bool
+
+    @classmethod
+    def of(cls, error: FrameError) -> _Failure:
+        return cls(error.reason, str(error), final=not error.retryable)
 
 
 class FrameWorker:
@@ -57,6 +71,7 @@ class FrameWorker:
         budget: Budget,
         hold: Hold,
         tries: int,
+        max_record_bytes: int,
     ) -> None:
         self._process = process
         self._publish = publish
@@ -64,11 +79,13 @@ class FrameWorker:
         self._budget = budget
         self._hold = hold
         self._tries = tries
+        self._max_record_bytes = max_record_bytes
         self._partitions: dict[TP, Partition] = {}
-        self._ended: int | None = None  # the generation whose partitions were revoked
+        self._revocations = 0
 
     async def take(self, record: Record, acknowledge: Callable[[], object]) -> None:
         """Start on one record; waits while a dependency is away or the budget is spent."""
+        revocations = self._revocations
         await self._hold.passed()
         message = _read(record)
         size = _size(record, message)
@@ -83,31 +100,23 @@ class FrameWorker:
         job = Job(
             record.offset, size, lambda: self._outcome(record, message), acknowledge_if_current
         )
-        if self._is_stale(record) or not self._partition(record).start(job):
+        # A record that waited across a revocation comes again, to this worker or another. It may
+        # have been let in by that very revocation, which gives the budget back; started now, it
+        # would be published and acknowledged before the frames that were just forgotten. The
+        # generation alone does not tell: Faust's is still the old one until the next assignment.
+        stale = revocations != self._revocations or record.generation_id != self._generation()
+        if stale or not self._partition(record).start(job):
             await self._budget.release(size)
-
-    def assigned(self) -> None:
-        """Note that a new generation has begun, after `revoke` of the one before."""
-        self._ended = None
 
     async def revoke(self, partitions: Iterable[TP]) -> None:
         """Cancel and forget the work on partitions that this worker no longer owns."""
-        self._ended = self._generation()
+        self._revocations += 1
         gone = [self._partitions.pop(tp) for tp in partitions if tp in self._partitions]
         await asyncio.gather(*(partition.forget() for partition in gone))
 
     async def close(self) -> None:
         """Forget everything; what was not acknowledged comes again to the next worker."""
         await self.revoke(list(self._partitions))
-
-    def _is_stale(self, record: Record) -> bool:
-        """Return whether a record comes again, to this worker or another.
-
-        Between a revocation and the next assignment Faust's generation is still the old one. A
-        record that waited for room in the budget is let in by that very revocation; started then,
-        it would be published before the frames that were just forgotten.
-        """
-        return record.generation_id != self._generation() or record.generation_id == self._ended
 
     def _partition(self, record: Record) -> Partition:
         tp = (record.topic, record.partition)
@@ -127,32 +136,45 @@ class FrameWorker:
     async def _outcome(self, record: Record, message: FrameMessage | BadMessage) -> Outcome:
         """Return a result, or after the last try a dead letter; raises nothing."""
         if isinstance(message, BadMessage):
-            return _dead_letter(record, None, message.reason, str(message), tries=1)
+            return _dead_letter(record, None, _Failure.of(message), tries=1)
         tries = 0
         while True:
             await self._hold.passed()
             try:
-                result = await self._process(message)
+                tried = await self._try(message)
             except DependencyAway as error:
                 self._hold.close(error)  # not the frame's fault: not a try
                 continue
-            except FrameError as error:
-                reason, text, final = error.reason, str(error), not error.retryable
-            except Exception as error:  # a defect of ours costs this frame, never the partition
-                reason, text, final = "internal-error", _without_values(error), False
-            else:
-                self._hold.worked()
-                return result
+            if isinstance(tried, Result):
+                return tried
             tries += 1
-            if final or tries >= self._tries:
-                return _dead_letter(record, message, reason, text, tries=tries)
+            if tried.final or tries >= self._tries:
+                return _dead_letter(record, message, tried, tries=tries)
+
+    async def _try(self, message: FrameMessage) -> Result | _Failure:
+        """Process the frame once; raises only `DependencyAway`."""
+        try:
+            result = await self._process(message)
+        except DependencyAway:
+            raise
+        except FrameError as error:
+            return _Failure.of(error)
+        except Exception as error:  # a defect of ours costs this frame, never the partition
+            return _Failure("internal-error", _without_values(error), final=False)
+        self._hold.worked()
+        if _bound(result) > self._max_record_bytes:
+            return _Failure("result-too-large", "its masks have too many runs", final=True)
+        return result
 
 
 def _read(record: Record) -> FrameMessage | BadMessage:
+    """Return the frame, or why it is none; whatever the record holds, this does not raise."""
     try:
         return FrameMessage.from_kafka(record.value, record.headers)
     except BadMessage as error:
         return error
+    except Exception as error:  # a reader that fails must not stop the partition
+        return BadMessage(_without_values(error))
 
 
 def _size(record: Record, message: FrameMessage | BadMessage) -> int:
@@ -165,6 +187,11 @@ def _size(record: Record, message: FrameMessage | BadMessage) -> int:
     return decoded + (message.claim.length if message.claim else encoded)
 
 
+def _bound(result: Result) -> int:
+    """Return how many bytes a result can have at most: no broker takes one that is too large."""
+    return RECORD_ROOM + RUN_BYTES * sum(len(mask.counts) for mask in result.masks)
+
+
 def _without_values(error: Exception) -> str:
     """Log where an unexpected error arose; its text could quote data, so it goes nowhere."""
     places = "".join(traceback.format_tb(error.__traceback__))
@@ -173,9 +200,10 @@ def _without_values(error: Exception) -> str:
 
 
 def _dead_letter(
-    record: Record, message: FrameMessage | None, reason: str, text: str, *, tries: int
+    record: Record, message: FrameMessage | None, failure: _Failure, *, tries: int
 ) -> DeadLetter:
     """Return the dead letter of a record, with the frame's reference where it could be read."""
+    reason, text, _ = failure
     where = f"{record.topic}/{record.partition}/{record.offset}"
     log.warning("dead letter at %s after try %d: %s: %s", where, tries, reason, text)
     name = message.id if message else where

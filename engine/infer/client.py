@@ -11,7 +11,7 @@ import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from engine.errors import ConfigError, FrameError, ModelUnavailable
+from engine.errors import FrameError, ModelUnavailable
 from engine.infer import answers
 from engine.infer.answers import Segmentation
 from engine.infer.contract import UNKNOWN, Contract, read_contract
@@ -22,6 +22,7 @@ from engine.messages import ModelRef
 
 log = logging.getLogger(__name__)
 
+MAX_QUEUE_MS = 3_600_000.0  # a deadline further away bounds nothing
 LATE_FACTOR = 10  # an unanswered request is left running for this many times `timeout_s`
 _CHANNEL = [
     ("grpc.enable_http_proxy", 0),
@@ -97,8 +98,8 @@ class TritonModel:
     async def start(self) -> None:
         """Connect and learn what is served.
 
-        Raises `ModelUnavailable`: no server, no such model, or one that does not keep the contract;
-        `ConfigError`: `max_batch` is more than the model takes.
+        Raises `ModelUnavailable`: no server, no such model, or one that does not keep the contract
+        nor one that takes batches of `max_batch`.
         """
         await self._ensure_connected()
 
@@ -179,7 +180,7 @@ class TritonModel:
         answer = await self._client.get_model_config(self._name, self._version)
         self._contract = kept = read_contract(metadata, answer.config)
         if self._max_batch > kept.max_batch:
-            raise ConfigError(
+            raise ModelUnavailable(  # not the frames' fault: they wait until it is put right
                 f"setting `max_batch` is {self._max_batch}, "
                 f"Triton's model {self._name} takes {kept.max_batch}"
             )
@@ -232,6 +233,9 @@ class TritonModel:
                 raise
             self._lose(session)
             raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
+        except Exception:  # a request that could not be built was never sent
+            ring.give_back(slot, settled=True)
+            raise
         try:
             segmented = answers.read(result, len(images), slot, self._name, self._kept)
             self._ref = segmented[0].model
@@ -256,7 +260,7 @@ class TritonModel:
             outputs[0].set_shared_memory(slot.name, size, slot.offset)
         queue_us = None
         if kept.queue_timeout and budget_ms is not None and budget_ms > 0:
-            queue_us = max(1, round(budget_ms * 1000))
+            queue_us = max(1, round(min(budget_ms, MAX_QUEUE_MS) * 1000))
         return await self._client.infer(
             self._name,
             [image],

@@ -196,8 +196,10 @@ class FrameInfos(Sequence[FrameInfo]):
         }
         self._shared = None if pixels_only else block.item("SharedFunctionalGroupsSequence")
         self._groups = [] if pixels_only else self._per_frame()
-        # a value that cannot be is found here, before anything is stored
+        # A value that cannot be is found here, before anything is stored.
         self.first: FrameInfo = self[0]
+        for index in range(1, size.frames if self._groups else 1):
+            self[index]
 
     def _per_frame(self) -> list[Block]:
         groups: list[Block] = []

@@ -126,8 +126,9 @@ class Publisher:
             producer = self._make()
             try:
                 await producer.start()
-            except (KafkaError, OSError):
-                log.warning("broker %s does not answer; trying again", self._settings.broker)
+            except Exception as error:  # the thread must live as long as the gateway
+                name = type(error).__name__
+                log.warning("broker %s: %s; trying again", self._settings.broker, name)
                 await _stop(producer)
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._broken.wait(), delay)

@@ -126,9 +126,10 @@ class Gateway:
         except MemoryError:
             return self._refused(event, data, OUT_OF_RESOURCES, "out of memory")
         except Exception as error:
-            # the sender must get an answer, and the text of a stray error may quote the data set
+            # The sender must get an answer, and one that lets it try again: the fault is ours. The
+            # text of a stray error may quote the data set.
             reason = f"unexpected {type(error).__name__}; this is a defect, please report it"
-            return self._refused(event, data, CANNOT_UNDERSTAND, reason)
+            return self._refused(event, data, OUT_OF_RESOURCES, reason)
         return SUCCESS
 
     def _accept(self, event: Any, data: bytes, origin: Origin) -> None:

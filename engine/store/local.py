@@ -104,11 +104,12 @@ class LocalStore:
         return self.folder / key[:2] / key
 
     def _make(self, folder: Path) -> None:
-        """Make a folder; its name is synced once, whoever made it."""
+        """Make a folder of the store, and the store; their names are synced once, whoever did."""
         folder.mkdir(parents=True, exist_ok=True)
-        if folder not in self._durable:
-            _sync(folder.parent)
-            self._durable.add(folder)
+        for each in (self.folder, folder):
+            if each not in self._durable:
+                _sync(each.parent)
+                self._durable.add(each)
 
     def _quarantine(self, key: str, sha: str, data: bytes) -> None:
         path = self.folder / "quarantine" / f"{key}-{sha}"

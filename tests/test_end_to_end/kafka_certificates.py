@@ -1,4 +1,4 @@
-"""Certificates for the tests of TLS: a CA, a broker, a client; made anew, kept in a test's folder."""
+"""Certificates for the tests of TLS: a CA, a broker, a client; made anew in a test's folder."""
 
 from __future__ import annotations
 
@@ -48,8 +48,9 @@ class Authority:
             serialization.NoEncryption(),
         )
         pair = Pair(*(self._folder / f"{name}.{kind}.pem" for kind in ("cert", "key", "both")))
-        for file, text in zip((pair.certificate, pair.key, pair.both), (pem, secret, secret + pem)):
-            file.write_bytes(text)
+        pair.certificate.write_bytes(pem)
+        pair.key.write_bytes(secret)
+        pair.both.write_bytes(secret + pem)
         return pair
 
 

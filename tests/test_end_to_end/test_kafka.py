@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
+from watching import until
 
 from engine.demo.run import frame_ids
 from engine.local.stack import LocalStack, Role
@@ -145,6 +146,7 @@ def test_rolling_restarts_of_two_workers(stack: LocalStack, results_of: Wait) ->
     scanner = threading.Thread(target=_send_until, args=(stop, stack, frames))
     scanner.start()
     try:
+        until(lambda: bool(frames), 60.0)
         for _ in range(ROUNDS):
             for worker in (first, second):
                 times_ns.append(time.time_ns())

@@ -145,10 +145,11 @@ def test_the_publisher_is_let_in_or_not(secured: Secured) -> None:
 
 
 @pytest.mark.triton
-def test_the_whole_path_with_sasl_and_tls(
-    tmp_path: Path, certificates: Authority, start_or_skip: Callable[[Any], None]
+@pytest.mark.parametrize("protocol", ["SSL", "SASL_SSL"])
+def test_the_whole_path(
+    tmp_path: Path, certificates: Authority, start_or_skip: Callable[[Any], None], protocol: str
 ) -> None:
-    kind = ("SASL_SSL", "SCRAM-SHA-512", certificates)
+    kind = (protocol, "SCRAM-SHA-512", certificates)
     broker = Kafka(tmp_path, listener=listener_of(*kind))
     stack = LocalStack(tmp_path, settings_of(*kind, tmp_path), broker=broker)
     start_or_skip(stack)

@@ -39,6 +39,8 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
 @pytest.mark.parametrize(
     ("environ", "named"),
     [
+        ({"SCANSTREAM_BROKER": "::bad::"}, "broker"),
+        ({"SCANSTREAM_TRITON": "triton"}, "triton"),
         ({"SCANSTREAM_PORT": "many"}, "port"),
         ({"SCANSTREAM_PORT": "70000"}, "port"),
         ({"SCANSTREAM_TRIES": "0"}, "tries"),

@@ -238,6 +238,17 @@ def test_bits_of_a_frame_that_begins_inside_a_byte() -> None:
         np.testing.assert_array_equal(decode(message, max_frame_bytes=LIMIT), want)
 
 
+@pytest.mark.parametrize(
+    ("value", "vr"),
+    [(b"badc", ""), (b"bad", "OW"), (b"ba", "OW"), (b"badcfe", "OW"), (b"abcdef", "OB")],
+)
+def test_8_bit_big_endian_needs_its_vr_and_whole_words(value: bytes, vr: str) -> None:
+    module = {"bits_allocated": 8, "transfer_syntax_uid": "1.2.840.10008.1.2.2"}
+    message = frame(value, rows=1, columns=3, pixel_data_vr=vr, **module)
+    with pytest.raises(DecodeFailed):
+        decode(message, max_frame_bytes=LIMIT)
+
+
 def test_an_odd_frame_may_be_padded() -> None:
     message = frame(b"abc\0", rows=1, columns=3, bits_allocated=8)
     assert decode(message, max_frame_bytes=LIMIT).tobytes() == b"abc"

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from engine.errors import BrokerUnavailable, DecodeFailed, ModelUnavailable
-from engine.messages import DeadLetter, FrameInfo, FrameMessage, FrameRef, Result, result_id
+from engine.messages import DeadLetter, FrameInfo, FrameMessage, FrameRef, Mask, Result, result_id
 from streams.budget import Budget
 from streams.hold import Hold
 from streams.partition import Outcome
@@ -97,6 +97,7 @@ class Rig:
             budget=self.budget,
             hold=self.hold,
             tries=3,
+            max_record_bytes=100_000,
         )
 
     async def publish(self, outcome: Outcome) -> None:
@@ -202,6 +203,29 @@ async def test_n7_what_is_no_frame_is_a_dead_letter_at_once(
     assert isinstance(result, Result)
 
 
+async def test_n7_a_header_without_a_value_is_a_dead_letter(rig: Rig) -> None:
+    one = record(0)
+    one.headers = [(name, None if name == "x-frame" else raw) for name, raw in one.headers]
+    await rig.take(one)
+    await rig.take(record(1))
+    await rig.until_acknowledged(2)
+    assert isinstance(rig.published[0], DeadLetter)
+    assert isinstance(rig.published[1], Result)
+
+
+async def test_a_result_that_no_broker_would_take_is_a_dead_letter(rig: Rig) -> None:
+    async def process(message: FrameMessage) -> Result:
+        mask = Mask(label="x", size=(100, 100), counts=[1] * 10_000)
+        return msgspec.structs.replace(result_of(message), masks=[mask])
+
+    rig.process = process
+    await rig.take(record(0))
+    await rig.until_acknowledged(1)
+    letter = rig.published[0]
+    assert isinstance(letter, DeadLetter)
+    assert (letter.reason, letter.tries) == ("result-too-large", 1)
+
+
 async def test_a_dependency_away_is_not_a_try(rig: Rig) -> None:
     failures = [ModelUnavailable("Triton is away")] * 7
 
@@ -240,7 +264,6 @@ async def test_an_old_generation_acknowledges_nothing(rig: Rig) -> None:
     fresh = record(0)
     fresh.generation_id = 2
     await rig.worker.revoke([("scanstream.frames", 0)])
-    rig.worker.assigned()
     await rig.take(fresh)
     await rig.until_acknowledged(1)
     assert rig.acknowledged == [0]
@@ -262,7 +285,6 @@ async def test_a_record_that_waited_for_room_is_not_let_in_by_the_revocation(rig
     await rig.worker.revoke([("scanstream.frames", 0)])
     await ninth
     rig.generation = 2
-    rig.worker.assigned()
     gate.set()
     for offset in range(9):
         again = record(offset)

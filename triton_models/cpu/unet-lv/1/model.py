@@ -4,6 +4,7 @@ Input `image` uint8 [N, 1, 256, 256]; outputs `mask` uint8 [N, 256, 256], `confi
 [N, 1] and, only when asked for, `about` uint8 [N, 256]: space-padded JSON that says what served.
 """
 
+import ctypes
 import hashlib
 import json
 import os
@@ -14,6 +15,9 @@ import openvino
 import triton_python_backend_utils as pb_utils
 
 ABOUT_BYTES = 256
+
+forget_destructor = ctypes.pythonapi.PyCapsule_SetDestructor
+forget_destructor.argtypes = [ctypes.py_object, ctypes.c_void_p]
 
 
 def setting(config, name):
@@ -36,6 +40,18 @@ def precision_of(compiled):
     """Return fp32 or bf16, as compiled: OpenVINO turns bf16 down silently where there is none."""
     kind = compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name()
     return {"f32": "fp32"}.get(kind, kind)
+
+
+def tensor_of(name, values):
+    """Hand an array to Triton without a copy; `Tensor(name, array)` is empty under numpy 2.
+
+    Triton 2.51 takes the array over but marks the capsule as used under a name of its own, which
+    makes numpy's destructor of the capsule complain in the log: it has nothing left to free.
+    """
+    capsule = values.__dlpack__()
+    tensor = pb_utils.Tensor.from_dlpack(name, capsule)
+    forget_destructor(capsule, None)
+    return tensor
 
 
 class TritonPythonModel:
@@ -89,10 +105,5 @@ class TritonPythonModel:
         wanted = request.requested_output_names()
         if "about" in wanted:
             outputs["about"] = np.tile(self.about, (count, 1))
-        # Tensor(name, array) of this build yields zero bytes under numpy 2
-        tensors = [
-            pb_utils.Tensor.from_dlpack(name, values)
-            for name, values in outputs.items()
-            if name in wanted
-        ]
+        tensors = [tensor_of(name, outputs[name]) for name in outputs if name in wanted]
         return pb_utils.InferenceResponse(output_tensors=tensors)
