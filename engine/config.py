@@ -78,19 +78,8 @@ class Settings:
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
-        for name in _AT_LEAST_ONE:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"setting `{name}` must be at least 1")
-        for name in ("broker", "triton"):
-            if not all(map(_ADDRESS.fullmatch, getattr(self, name).split(","))):
-                raise ConfigError(f"setting `{name}` must be HOST:PORT (of several, with commas)")
-        for name, choices in _CHOICES.items():
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"setting `{name}` must be one of: {', '.join(choices)}")
-        if not 1 <= self.port <= 65535:
-            raise ConfigError("setting `port` must be between 1 and 65535")
-        if not 1 <= len(self.ae_title.strip()) <= 16:
-            raise ConfigError("setting `ae_title` must have 1 to 16 characters (PS3.5 6.2, AE)")
+        _check_numbers(self)
+        _check_texts(self)
         _check_security(self)
 
     @classmethod
@@ -140,6 +129,25 @@ _AT_LEAST_ONE = (
     "infer_slots",
     "model_threads",
 )
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in _AT_LEAST_ONE:
+        if getattr(settings, name) < 1:
+            raise ConfigError(f"setting `{name}` must be at least 1")
+    if not 1 <= settings.port <= 65535:
+        raise ConfigError("setting `port` must be between 1 and 65535")
+
+
+def _check_texts(settings: Settings) -> None:
+    for name in ("broker", "triton"):
+        if not all(map(_ADDRESS.fullmatch, getattr(settings, name).split(","))):
+            raise ConfigError(f"setting `{name}` must be HOST:PORT (of several, with commas)")
+    for name, choices in _CHOICES.items():
+        if getattr(settings, name) not in choices:
+            raise ConfigError(f"setting `{name}` must be one of: {', '.join(choices)}")
+    if not 1 <= len(settings.ae_title.strip()) <= 16:
+        raise ConfigError("setting `ae_title` must have 1 to 16 characters (PS3.5 6.2, AE)")
 
 
 def _check_security(settings: Settings) -> None:

@@ -20,9 +20,9 @@ from faust.tables.table import Table
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
 from engine.messages import RESULTS, Result
-from engine.postprocess.book import SeriesBook, SeriesKey, alerts_of
+from engine.postprocess.book import SeriesBook, SeriesKey, alerts_of, frame_alerts
 from engine.postprocess.cine import cine_frame
-from engine.series import ALERTS, SERIES, CineFrame, SeriesMeasures
+from engine.series import ALERTS, SERIES, Alert, CineFrame
 from streams.base import new_app, tell_ready
 from streams.sending import confirmed, raw_topic, send_confirmed
 from streams.topics import SERIES_TABLE, series_app
@@ -98,6 +98,7 @@ class SeriesDesk:
             log.warning("skipped a record that is no result: %s", where)
         else:
             await self._keep(result, message.partition, now_s)
+            await self._alert_patiently(frame_alerts(result))
         await self._expire(message.partition, now_s)
         if message.generation_id == self._app.consumer_generation_id:
             event.ack()
@@ -109,7 +110,8 @@ class SeriesDesk:
         try:
             for key, record in self._book.due(time.time()):
                 await send_confirmed(self._series, key.series, record, self._timeout_s)
-                await self._alert(record)
+                lowest = self._settings.alert_ejection_fraction
+                await self._alert(alerts_of(record, lowest_ejection_fraction=lowest))
                 self._book.published(key, record.id)
         except BrokerUnavailable as error:
             log.warning("measures wait: %s", error)
@@ -135,10 +137,20 @@ class SeriesDesk:
         self._recovered = True
         log.info("%d series recovered", len(self._book))
 
-    async def _alert(self, record: SeriesMeasures) -> None:
-        lowest = self._settings.alert_ejection_fraction
-        for alert in alerts_of(record, lowest_ejection_fraction=lowest):
+    async def _alert(self, alerts: Iterable[Alert]) -> None:
+        for alert in alerts:
             await send_confirmed(self._alerts, alert.series_instance_uid, alert, self._timeout_s)
+
+    async def _alert_patiently(self, alerts: Iterable[Alert]) -> None:
+        """Publish what a single frame raises; the frame is acknowledged only afterwards."""
+        waiting = list(alerts)
+        while waiting:
+            try:
+                await self._alert(waiting)
+                return
+            except BrokerUnavailable as error:
+                log.warning("an alert waits: %s", error)
+                await asyncio.sleep(self._settings.backoff_max_s)
 
     async def _keep(self, result: Result, partition: int, now_s: float) -> None:
         frame = cine_frame(result)

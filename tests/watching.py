@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
 
 from engine.local.triton import PREFIX
+
+T = TypeVar("T")
 
 SHARED_MEMORY = Path("/dev/shm")
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -21,6 +26,40 @@ def until(condition: Callable[[], bool], limit_s: float = 20.0) -> None:
     while not condition():
         assert time.monotonic() < end, "the condition did not come true"
         tick.wait(0.01)
+
+
+async def first_answer(
+    call: Callable[[], Awaitable[T]], *, unless: type[Exception], limit_s: float = 20.0
+) -> T:
+    """Call until it does not raise `unless`, as a worker does; fail after `limit_s`.
+
+    The one place where asynchronous tests poll: a server that comes back tells nobody.
+    """
+    async with asyncio.timeout(limit_s):
+        while True:
+            try:
+                return await call()
+            except unless:
+                await asyncio.sleep(0.05)
+
+
+@contextmanager
+def little_memory(limit_bytes: int) -> Iterator[None]:
+    """Fail when the block takes `limit_bytes` of memory over what this process has at its start.
+
+    The kernel's peak of resident memory, reset before (proc(5), clear_refs): that of `getrusage`
+    spans the life of the process, and says nothing after an earlier, higher peak.
+    """
+    Path("/proc/self/clear_refs").write_text("5")
+    rest = _peak_bytes()
+    yield
+    taken = _peak_bytes() - rest
+    assert taken < limit_bytes, f"{taken} bytes of memory over rest"
+
+
+def _peak_bytes() -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM:"))
 
 
 def exists(pid: int) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import sys
 from collections.abc import Sequence
 
@@ -31,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Print the results."""
     settings = Settings.load(broker=args.broker)
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # we say it in one line
     asyncio.run(_print(settings, follow=args.follow, as_json=args.json))
     return 0
 

@@ -43,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Send; return 1 when anything was not accepted."""
+    """Send; return 1 when anything was not accepted, or there is nothing to send."""
     for name, least in (("associations", 1), ("repeat", 1), ("rate", 1e-9)):
         value = getattr(args, name)
         if value is not None and value < least:
@@ -52,6 +52,9 @@ def run(args: argparse.Namespace) -> int:
     if missing:
         raise ConfigError(f"{missing[0]} does not exist")
     files = list(find_files(args.paths)) * args.repeat
+    if not files:
+        print(f"scanstream send: no files in {', '.join(map(str, args.paths))}", file=sys.stderr)
+        return 1
     with _bar(len(files), args.progress) as tick:
         report = (
             _to_dicom(files, args, tick) if args.to == "dicom" else _to_kafka(files, args, tick)

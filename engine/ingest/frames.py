@@ -13,6 +13,7 @@ from typing import Protocol
 from engine.config import Settings
 from engine.errors import RejectedInstance
 from engine.ingest.validate import Instance
+from engine.keys import object_key
 from engine.messages import Claim, FrameMessage, Lane
 
 
@@ -48,11 +49,6 @@ class Origin:
             accepted_ns=accepted_ns,
             deadline_ms=accepted_ns // 1_000_000 + budget_ms,
         )
-
-
-def object_key(sop_instance_uid: str) -> str:
-    """Return the store's key of an object: a hash, for a UID from outside may hold a path."""
-    return hashlib.sha256(sop_instance_uid.encode()).hexdigest()
 
 
 def keep(store: Store, key: str, data: bytes) -> None:

@@ -13,11 +13,12 @@ from pynetdicom.sop_class import Verification
 
 from engine.config import Settings
 from engine.errors import DependencyAway, RejectedInstance
-from engine.ingest.frames import Origin, Store, keep, messages, object_key
+from engine.ingest.frames import Origin, Store, keep, messages
 from engine.ingest.publisher import Publisher
 from engine.ingest.syntaxes import SYNTAXES
 from engine.ingest.transport import PDU_BYTES, BoundedHandler
 from engine.ingest.validate import Limits, read_instance
+from engine.keys import object_key
 from engine.messages import Lane
 from engine.quiet import silence_dicom_libraries
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import msgspec
 
@@ -19,6 +20,7 @@ from engine.series import Alert, AlertKind, CineFrame, SeriesMeasures
 SETTLE_S = 2.0  # a full grid still grows while the next slice is coming in
 LEAST_SLICES = 5  # fewer are a part of a heart, whose volume says nothing
 VOLUME_ML = (10.0, 600.0)  # of a left ventricle at end diastole, from an infant's to a failing one
+OUT_OF_DISTRIBUTION: Final = "out-of-distribution"
 LARGEST_STEP = 0.35  # of the end-diastolic volume, between neighbouring phases
 
 
@@ -127,6 +129,24 @@ def alerts_of(record: SeriesMeasures, *, lowest_ejection_fraction: float) -> Ite
         yield _alert(record, "low-ejection-fraction", (found, lowest_ejection_fraction), text)
     for value, limit, text in _implausible(record):
         yield _alert(record, "implausible-phase-curve", (value, limit), text)
+
+
+def frame_alerts(result: Result) -> Iterator[Alert]:
+    """Yield what cannot wait in one frame's result."""
+    if OUT_OF_DISTRIBUTION in result.quality:
+        yield Alert(
+            id=hashlib.sha256(f"{result.id}\n{OUT_OF_DISTRIBUTION}".encode()).hexdigest()[:32],
+            kind=OUT_OF_DISTRIBUTION,
+            study_instance_uid=result.frame.study_instance_uid,
+            series_instance_uid=result.frame.series_instance_uid,
+            frame=result.frame,
+            route=result.route,
+            run=result.run,
+            value=result.features.get("novelty", 0.0),
+            limit=0.0,
+            message="the frame is outside the range that the model was trained on",
+            published_ns=result.published_ns,
+        )
 
 
 def _implausible(record: SeriesMeasures) -> Iterator[tuple[float, float, str]]:

@@ -8,6 +8,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -106,24 +107,19 @@ def send_dicom(
     silence_dicom_libraries()
     _config.STORE_SEND_CHUNKED_DATASET = True  # files go as they are, never encoded again
     report, lock = SendReport(), threading.Lock()
-    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
     planned = _plan(sources, report, rate_hz)
-    for job in planned:
-        jobs.put(job)
-    ae = _requestor(ae_title, planned)
-    started = time.monotonic()
+    jobs = _queue_of(planned)
+    peer, started = (host, port, called_ae_title), time.monotonic()
+    with closing(_requestor(ae_title, planned)) as ae:
 
-    def work() -> None:
-        for status, job in _send_all(ae, (host, port, called_ae_title), jobs, started, stat):
-            with lock:
-                _count(report, job, status)
-                if progress is not None:
-                    progress()
+        def work() -> None:
+            for status, job in _send_all(ae, peer, jobs, started, stat):
+                with lock:
+                    _count(report, job, status)
+                    if progress is not None:
+                        progress()
 
-    try:
         _run_together(work, min(associations, len(planned)))
-    finally:
-        ae.close()
     report.seconds = time.monotonic() - started
     report.refused.sort(key=lambda refusal: refusal.index)
     return report
@@ -141,6 +137,13 @@ def _plan(sources: Sequence[Source], report: SendReport, rate_hz: float | None) 
             continue
         due_s = len(jobs) / rate_hz if rate_hz else 0.0
         jobs.append(_Job(index, source, path, context, due_s))
+    return jobs
+
+
+def _queue_of(planned: Sequence[_Job]) -> queue.SimpleQueue[_Job]:
+    jobs: queue.SimpleQueue[_Job] = queue.SimpleQueue()
+    for job in planned:
+        jobs.put(job)
     return jobs
 
 

@@ -1,5 +1,5 @@
 """Where accepted objects and large frames lie: durable, addressed by hashes that we make."""
 
-from engine.store.local import LocalStore, ObjectStore, Put, digest
+from engine.store.local import LocalStore, ObjectStore, Put
 
-__all__ = ["LocalStore", "ObjectStore", "Put", "digest"]
+__all__ = ["LocalStore", "ObjectStore", "Put"]

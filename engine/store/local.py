@@ -43,14 +43,6 @@ class ObjectStore(Protocol):
         ...
 
 
-def digest(text: str) -> str:
-    """Return the key of what `text` identifies: SHA-256, 64 hexadecimal digits.
-
-    Keys are never made of UIDs, for those come from outside and may hold a path.
-    """
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 class LocalStore:
     """An `ObjectStore` in a folder of this machine. Safe with several threads and processes."""
 

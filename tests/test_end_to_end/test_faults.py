@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,3 +95,26 @@ def test_the_worker_is_told_to_stop_in_mid_stream(
     frames = send(list(dicom_objects(Phantom(seed=26, slices=6, phases=10))))
     results = when_answered(frames, 10, stack.workers[0].restart)  # SIGTERM, then a new one
     assert_each_once(results, frames)
+
+
+def test_a_rebalance_while_frames_wait_for_room(
+    stack: LocalStack, send: Send, when_answered: WhenAnswered
+) -> None:
+    """A record that waited across the revocation must not overtake the frames it waited for."""
+    worker = stack.workers[0]
+    usual = worker.settings
+    worker.settings = replace(usual, inflight_frames=4)
+    worker.restart()
+    frames = send(list(dicom_objects(Phantom(seed=27, slices=6, phases=10))))
+    words = ["streams", "worker", "--lane", "bulk"]
+    second = Role("worker-bulk-second", words, stack.folder, worker.settings)
+
+    def join_and_die() -> None:
+        second.start()
+        second.kill()
+
+    try:
+        assert_each_once(when_answered(frames, 5, join_and_die), frames)
+    finally:
+        worker.settings = usual
+        worker.restart()

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import csv
+import json
 import re
 from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jsonschema
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
@@ -42,20 +45,32 @@ async def measured(settings: Settings, series: str, frames: int) -> SeriesMeasur
     raise AssertionError
 
 
-async def alerts(settings: Settings, series: str, frames_id: str) -> set[str]:
-    """Return the kinds of a series' alerts; they are published before its measures count."""
+async def alerts(settings: Settings, series: str, checkout: Path) -> set[str]:
+    """Return the kinds of a series' alerts about the whole of it."""
+    kinds = set()
     async with Reader(settings, ALERTS, Alert, follow=False) as found:
-        return {one.kind async for one in found if one.series_instance_uid == series}
+        async for alert in found:
+            validator(checkout, "alert").validate(msgspec.to_builtins(alert))
+            if alert.series_instance_uid == series and alert.frame is None:
+                kinds.add(alert.kind)
+    return kinds
+
+
+def validator(checkout: Path, name: str) -> Any:
+    schema = json.loads((checkout / "docs" / "schemas" / f"{name}.v1.json").read_text())
+    return jsonschema.Draft202012Validator(schema)
 
 
 def check(stack: LocalStack, objects: list[Dataset], truth: float, name: str) -> set[str]:
     """Compare the published ejection fraction with the truth; return the kinds of alerts."""
+    checkout = Path(__file__).resolve().parents[2]
     series = str(objects[0].SeriesInstanceUID)
     record = asyncio.run(measured(stack.settings, series, len(objects)))
+    validator(checkout, "series").validate(msgspec.to_builtins(record))
     assert record.ejection_fraction is not None
     print(f"{name}: ejection fraction {record.ejection_fraction:.1f} %, truth {truth:.1f} %")
     assert record.ejection_fraction == pytest.approx(truth, abs=WITHIN)
-    return asyncio.run(alerts(stack.settings, series, record.id))
+    return asyncio.run(alerts(stack.settings, series, checkout))
 
 
 @pytest.mark.parametrize("ejection_fraction", [25.0, 45.0, 65.0])

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
+from watching import first_answer
 
 from engine.config import Settings
 from engine.errors import ModelUnavailable
@@ -48,13 +49,8 @@ def image(seed: int = 0) -> np.ndarray:
 
 
 async def until_served(call: Callable[[], Awaitable[list[Segmentation]]]) -> list[Segmentation]:
-    """Call again while the model is away, as a worker does; fail after a deadline."""
-    async with asyncio.timeout(BACK_S):
-        while True:
-            try:
-                return await call()
-            except ModelUnavailable:
-                await asyncio.sleep(0.1)
+    """Call again while the model is away; fail after a deadline."""
+    return await first_answer(call, unless=ModelUnavailable, limit_s=BACK_S)
 
 
 async def test_shared_memory_and_grpc_give_the_same(server: Triton, model: TritonModel) -> None:
@@ -112,8 +108,8 @@ async def test_a_frozen_server_does_not_hold_a_call_for_ever(server) -> None:
         got = (await until_served(lambda: model.infer([image(1)])))[0].mask
         np.testing.assert_array_equal(got, want)
         async with asyncio.timeout(BACK_S):
-            while model._ring.aside:  # noqa: ASYNC110 - the late answer has no event
-                await asyncio.sleep(0.05)
+            await asyncio.gather(*model._ring._late)
+        assert model._ring.aside == 0
     finally:
         await model.close()
 

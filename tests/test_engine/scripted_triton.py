@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import numpy as np
+from model_contract import MAX_BATCH
 from tritonclient.grpc import model_config_pb2, service_pb2, service_pb2_grpc
 
+from engine.infer import TritonModel
+
 ABOUT = b'{"digest": "%s", "precision": "fp32", "runtime": "scripted"}'
+WAIT_S = 10.0
 Before = Callable[["ScriptedTriton", int], Awaitable[None]]
 
 
@@ -142,3 +148,13 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             answer.outputs.add(name=output.name, datatype=datatype, shape=shape)
             answer.raw_output_contents.append(raw)
         return answer
+
+
+@asynccontextmanager
+async def client(server: ScriptedTriton, **given: Any) -> AsyncIterator[TritonModel]:
+    """Give a started client of the scripted server."""
+    options = {"max_batch": MAX_BATCH, "slots": 2, "timeout_s": WAIT_S, **given}
+    model = TritonModel(server.address, "unet-lv", **options)
+    await model.start()
+    yield model
+    await model.close()

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from engine.errors import ClaimUnreadable, StoreUnavailable
-from engine.store import LocalStore, digest
+from engine.keys import object_key
+from engine.store import LocalStore
 
-KEY = digest("1.2.3.4")
+KEY = object_key("1.2.3.4")
 
 
 @pytest.fixture
