@@ -1,0 +1,1 @@
+"""What measures the engine: load tests, objectives, comparisons. Runs from the checkout; none yet."""

@@ -109,9 +109,9 @@ class SeriesDesk:
             return
         try:
             for key, record in self._book.due(time.time()):
-                await send_confirmed(self._series, key.series, record, self._timeout_s)
                 lowest = self._settings.alert_ejection_fraction
                 await self._alert(alerts_of(record, lowest_ejection_fraction=lowest))
+                await send_confirmed(self._series, key.series, record, self._timeout_s)
                 self._book.published(key, record.id)
         except BrokerUnavailable as error:
             log.warning("measures wait: %s", error)

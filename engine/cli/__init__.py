@@ -20,6 +20,7 @@ COMMANDS = {
     "up": "run the whole local stack until Ctrl-C",
     "gateway": "run the DICOM gateway (C-STORE)",
     "worker": "run one worker",
+    "series": "measure series from the results",
     "send": "send DICOM files as a scanner does",
     "results": "read results as a downstream consumer does",
     "inspect": "say what is in DICOM files, with a checksum of their pixels",
