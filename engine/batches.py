@@ -13,6 +13,7 @@ import numpy as np
 from engine.batcher import Batcher, Taken
 from engine.errors import DependencyAway
 from engine.messages import ModelRef
+from engine.novelty import Range
 
 
 class Segmentation(Protocol):
@@ -38,6 +39,10 @@ class SegmentationModel(Protocol):
     def labels(self) -> tuple[str, ...]:
         """Names of the label map's values, from 1."""
 
+    @property
+    def trained_range(self) -> Range | None:
+        """What its training pictures looked like, None where it does not say."""
+
     async def infer(
         self, images: Sequence[np.ndarray], *, budget_ms: float | None = None
     ) -> Sequence[Segmentation]:
@@ -46,12 +51,14 @@ class SegmentationModel(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Segmented:
-    """One frame's segmentation, with the model that made it and the time that it took."""
+    """One frame's segmentation, with the picture, the model that made it and the time it took."""
 
+    image: np.ndarray
     mask: np.ndarray
     confidence: tuple[float, ...]
     labels: tuple[str, ...]
     model: ModelRef
+    trained_range: Range | None
     late: bool
     waited_ms: float
     infer_ms: float
@@ -151,10 +158,12 @@ class Batches:
         self, one: Taken[_Waiting], answer: Segmentation, waited_ms: float, infer_ms: float
     ) -> Segmented:
         return Segmented(
+            image=one.item.image,
             mask=answer.mask,
             confidence=answer.confidence,
             labels=self._model.labels,
             model=answer.model,
+            trained_range=self._model.trained_range,
             late=one.late,
             waited_ms=waited_ms,
             infer_ms=infer_ms,

@@ -18,10 +18,13 @@ from engine.enhance import enhance
 from engine.errors import ClaimUnreadable, ConfigError
 from engine.messages import FrameMessage, FrameRef, Result, result_id
 from engine.metrics import StageTimes
-from engine.postprocess import measure, segment
+from engine.novelty import OUT_OF_DISTRIBUTION, score
+from engine.postprocess import features, measure, segment
 from engine.routes import Route, Routes
 
 T = TypeVar("T")
+
+FEATURE_DIGITS = 4
 
 
 class ValueSource(Protocol):
@@ -111,6 +114,7 @@ def _finish(
         findings, masks = measure(
             label_map, segmented.labels, segmented.confidence, info.pixel_spacing
         )
+        described, quality = _described(segmented, (info.rows, info.columns))
     result = _result(message, route, times, run)
     return msgspec.structs.replace(
         result,
@@ -119,7 +123,19 @@ def _finish(
         degraded=["late"] if segmented.late else [],
         findings=findings,
         masks=masks,
+        features=described,
+        quality=quality,
     )
+
+
+def _described(segmented: Segmented, shape: tuple[int, int]) -> tuple[dict[str, float], list[str]]:
+    """Return the frame's features, with its `novelty` where the model has a range, and flags."""
+    found = features(segmented.image, shape, segmented.mask, segmented.confidence)
+    shown = {name: round(value, FEATURE_DIGITS) for name, value in found.items()}
+    if segmented.trained_range is None:
+        return shown, []
+    novelty = score(found, segmented.trained_range)
+    return {**shown, "novelty": novelty}, [OUT_OF_DISTRIBUTION] if novelty > 0 else []
 
 
 def _result(message: FrameMessage, route: Route | None, times: StageTimes, run: str) -> Result:

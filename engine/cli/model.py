@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from engine.cli import models
+from engine.cli import models, ranges
 from engine.config import Settings
 from engine.errors import ConfigError
 
@@ -37,17 +37,19 @@ THRESHOLD_HELP = "probability from which a pixel is cavity"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add `train`, `export`, `evaluate` and `list`."""
+    """Add `train`, `export`, `evaluate`, `range` and `list`."""
     actions = parser.add_subparsers(dest="action", required=True)
     _add_train(actions.add_parser("train", help="train from labelled slices (needs PyTorch)"))
     _add_export(actions.add_parser("export", help="a checkpoint as ONNX (needs PyTorch)"))
     _add_evaluate(actions.add_parser("evaluate", help="Dice by subject, through the served path"))
+    ranges.add_arguments(actions.add_parser("range", help="what counts as out of distribution"))
     models.add_arguments(actions.add_parser("list", help="what there is, and what Triton serves"))
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the action."""
     actions = {"train": _train, "export": _export, "evaluate": _evaluate, "list": models.run}
+    actions["range"] = ranges.run
     return int(actions[args.action](args))
 
 

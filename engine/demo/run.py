@@ -22,7 +22,7 @@ from engine.demo import overview
 from engine.demo.inputs import Inputs
 from engine.demo.summary import summarise
 from engine.errors import EngineError
-from engine.local.stack import LocalStack
+from engine.local.stack import LocalBroker, LocalStack
 from engine.messages import DEAD_LETTER, RESULTS, DeadLetter, Result
 from engine.results import Reader
 from engine.send import SendReport, send_dicom
@@ -38,8 +38,16 @@ class Collected:
     dead_letters: list[DeadLetter]
 
 
-def run_demo(settings: Settings, inputs: Inputs, out: Path, progress: Progress) -> dict[str, Any]:
+def run_demo(
+    settings: Settings,
+    inputs: Inputs,
+    out: Path,
+    progress: Progress,
+    broker: LocalBroker | None = None,
+) -> dict[str, Any]:
     """Stream `inputs` through a stack of the demo's own; return the summary.
+
+    `broker` is the pip broker unless it is given.
 
     Leaves `results.jsonl`, `summary.json`, `overview.png` and the servers' logs in `out`.
     Raises `EngineError` when a server cannot start, or frames stay unanswered.
@@ -49,7 +57,7 @@ def run_demo(settings: Settings, inputs: Inputs, out: Path, progress: Progress) 
     shutil.rmtree(out / "stack", ignore_errors=True)
     sources = [*inputs.objects, *inputs.guests]
     starting = progress.add_task("starting broker, Triton, gateway and worker", total=None)
-    with LocalStack(out / "stack", settings) as stack:
+    with LocalStack(out / "stack", settings, broker=broker) as stack:
         progress.update(starting, total=1, completed=1)
         sending = progress.add_task("sending over C-STORE", total=len(sources))
         report = send_dicom(

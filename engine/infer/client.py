@@ -19,6 +19,7 @@ from engine.infer.repair import reload
 from engine.infer.ring import Ring
 from engine.infer.slots import Slot
 from engine.messages import ModelRef
+from engine.novelty import Range
 
 log = logging.getLogger(__name__)
 
@@ -89,6 +90,11 @@ class TritonModel:
     def input_shape(self) -> tuple[int, int]:
         """(rows, columns) of an image; known after `start`."""
         return self._kept.input_shape
+
+    @property
+    def trained_range(self) -> Range | None:
+        """What its training pictures looked like, where it says; known after `start`."""
+        return self._kept.trained_range
 
     @property
     def uses_shared_memory(self) -> bool:

@@ -7,7 +7,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.errors import ModelUnavailable
+from engine.errors import ConfigError, ModelUnavailable
+from engine.novelty import Range
 
 UNKNOWN = "unknown"
 
@@ -16,7 +17,8 @@ class Contract(NamedTuple):
     """A model that takes `image` uint8 [N, 1, rows, columns] and gives `mask` uint8 [N, rows,
     columns] and `confidence` float32 [N, labels]; `about` uint8 [N, 256] is optional.
 
-    `queue_timeout` is true where a request may bound its own time in the queue.
+    `queue_timeout` is true where a request may bound its own time in the queue. `trained_range` is
+    what its training pictures looked like, None where it does not say.
     """
 
     input_shape: tuple[int, int]
@@ -26,13 +28,14 @@ class Contract(NamedTuple):
     queue_timeout: bool
     digest: str
     precision: str
+    trained_range: Range | None
 
 
 def read_contract(metadata: Any, config: Any) -> Contract:
     """Read Triton's ModelMetadata and ModelConfig; raise `ModelUnavailable` naming what is wrong.
 
     `labels` is a parameter of the model's configuration, separated by commas; `digest` and
-    `precision` may be, for models without `about`.
+    `precision` may be, for models without `about`; `trained_range` may be (`Range.parse`).
     """
     inputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.inputs}
     outputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.outputs}
@@ -58,6 +61,7 @@ def read_contract(metadata: Any, config: Any) -> Contract:
         queue_timeout=bool(config.dynamic_batching.default_queue_policy.allow_timeout_override),
         digest=parameters.get("digest", UNKNOWN),
         precision=parameters.get("precision", UNKNOWN),
+        trained_range=_trained_range(metadata, parameters.get("trained_range")),
     )
 
 
@@ -68,6 +72,14 @@ def read_about(row: np.ndarray) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _trained_range(metadata: Any, text: str | None) -> Range | None:
+    """A range that cannot be read must not pass for none: nothing would ever be flagged."""
+    try:
+        return None if text is None else Range.parse(text)
+    except ConfigError as error:
+        raise ModelUnavailable(_broken(metadata, f"parameter `trained_range`: {error}")) from None
 
 
 def _broken(metadata: Any, what: str) -> str:

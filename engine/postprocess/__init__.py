@@ -2,5 +2,6 @@
 
 from engine.postprocess.masks import decode_mask, encode_mask
 from engine.postprocess.measure import measure, segment
+from engine.postprocess.novelty import features
 
-__all__ = ["decode_mask", "encode_mask", "measure", "segment"]
+__all__ = ["decode_mask", "encode_mask", "features", "measure", "segment"]

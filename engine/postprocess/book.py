@@ -9,18 +9,17 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Final
 
 import msgspec
 
 from engine.messages import Result
+from engine.novelty import OUT_OF_DISTRIBUTION
 from engine.postprocess.cine import CineMeasures, measure_cine
 from engine.series import Alert, AlertKind, CineFrame, SeriesMeasures
 
 SETTLE_S = 2.0  # a full grid still grows while the next slice is coming in
 LEAST_SLICES = 5  # fewer are a part of a heart, whose volume says nothing
 VOLUME_ML = (10.0, 600.0)  # of a left ventricle at end diastole, from an infant's to a failing one
-OUT_OF_DISTRIBUTION: Final = "out-of-distribution"
 LARGEST_STEP = 0.35  # of the end-diastolic volume, between neighbouring phases
 
 

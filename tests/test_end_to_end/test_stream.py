@@ -103,6 +103,8 @@ def test_every_record_on_every_topic_keeps_its_schema(
         headers = dict(record.headers)
         if headers.get("ce_specversion") == b"1.0":  # the others are another test's junk
             frame_schema.validate(json.loads(headers["x-frame"]))
+        if "x-claim" in headers:
+            validator(checkout, "claim").validate(json.loads(headers["x-claim"]))
     for record in asyncio.run(raw_records(stack.settings.broker, RESULTS)):
         validator(checkout, "result").validate(json.loads(record.value))
         assert record.key == json.loads(record.value)["frame"]["series_instance_uid"].encode()
@@ -122,7 +124,7 @@ def test_the_table_of_topics_is_documented(stack: LocalStack, checkout: Path) ->
 
 
 def test_a_large_frame_travels_as_a_claim_check(
-    stack: LocalStack, send: Send, results_of: Wait
+    stack: LocalStack, send: Send, checkout: Path, results_of: Wait
 ) -> None:
     (large,) = list(dicom_objects(Phantom(seed=14, slices=3, phases=2, size=1024)))[:1]
     assert len(large.PixelData) > stack.settings.inline_limit
@@ -132,6 +134,9 @@ def test_a_large_frame_travels_as_a_claim_check(
     records = asyncio.run(raw_records(stack.settings.broker, FRAMES))
     claimed = [one for one in records if dict(one.headers).get("ce_id") == result.frame.id.encode()]
     assert [one.value or b"" for one in claimed] == [b""]
+    claim = json.loads(dict(claimed[0].headers)["x-claim"])
+    validator(checkout, "claim").validate(claim)
+    assert claim["length"] == len(large.PixelData)
 
 
 def test_the_same_object_twice_gives_the_same_result_id(send: Send, results_of: Wait) -> None:

@@ -21,6 +21,7 @@ class FakeModel:
 
     labels = ("left-ventricle-cavity",)
     input_shape = SHAPE
+    trained_range = None
 
     def __init__(self, *, max_batch: int = MAX_BATCH, digest: str = "0" * 64) -> None:
         self.ref = ModelRef(name="fake", version="1", digest=digest, precision="fp32")

@@ -31,6 +31,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.digest = "d" * 64
         self.max_batch = 8
         self.labels = "left-ventricle-cavity"
+        self.trained_range: str | None = None
         self.allow_override = True
         self.give_about = True
         self.refuse_regions: tuple[grpc.StatusCode, str] | None = None
@@ -80,6 +81,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         config = model_config_pb2.ModelConfig(name=request.name, max_batch_size=self.max_batch)
         config.dynamic_batching.default_queue_policy.allow_timeout_override = self.allow_override
         config.parameters["labels"].string_value = self.labels
+        if self.trained_range is not None:
+            config.parameters["trained_range"].string_value = self.trained_range
         return service_pb2.ModelConfigResponse(config=config)
 
     async def SystemSharedMemoryStatus(self, request, context):

@@ -157,6 +157,16 @@ def test_reading_an_old_topic_shows_no_rate() -> None:
     assert "; 0.0 results/s" in drawn(seen)
 
 
+@pytest.mark.parametrize("options", [[], ["--follow"], ["--json"]])
+def test_results_without_a_broker_are_one_line_of_ours(options) -> None:
+    words = [sys.executable, "-m", "engine.cli", "results", "--broker", NOWHERE, *options]
+    environ = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
+    done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout) == (1, "")
+    (line,) = done.stderr.splitlines()
+    assert line.startswith(f"scanstream results: cannot read {RESULTS} at {NOWHERE}")
+
+
 @pytest.mark.kafka
 def test_follow_draws_on_a_terminal_and_prints_lines_elsewhere(tmp_path, start_or_skip) -> None:
     server = Broker(tmp_path)

@@ -12,6 +12,7 @@ from watching import first_answer
 
 from engine.errors import FrameError, ModelUnavailable
 from engine.infer import TritonModel
+from engine.novelty import Range
 
 
 class TestFakeModel(ModelContract):
@@ -157,6 +158,21 @@ async def test_a_model_without_about_is_unknown(server) -> None:
     async with client(server) as model:
         assert model.ref.digest == "unknown"
         assert (await model.infer(pictures(1)))[0].model.version == "1"
+
+
+async def test_the_trained_range_travels_with_the_model(server) -> None:
+    async with client(server) as model:
+        assert model.trained_range is None
+    server.trained_range = '{"sharpness": [2, 8.5]}'
+    async with client(server) as model:
+        assert model.trained_range == Range({"sharpness": (2.0, 8.5)})
+
+
+async def test_a_trained_range_that_cannot_be_read_does_not_pass_for_none(server) -> None:
+    server.trained_range = '{"sharpness": [8, 2]}'
+    with pytest.raises(ModelUnavailable, match=r"unet-lv .*`trained_range`.*sharpness"):
+        async with client(server):
+            pass
 
 
 async def test_several_labels(server) -> None:

@@ -98,6 +98,53 @@ def test_n7_any_record_is_read_or_refused(value: bytes | None, headers: dict[str
         FrameMessage.from_kafka(value, genuine | headers)
 
 
+DEEP = b'{"keywords": {"x": ' + b"[" * 20_000 + b"]" * 20_000 + b"}}"
+HUGE = msgspec.json.encode(message().info)[:-1] + b', "instance_number": 1' + b"0" * 30 + b"}"
+
+
+@pytest.mark.parametrize("name", ["x-frame", "x-claim", "x-lane", "x-deadline-ms", "ce_id"])
+def test_n7_a_header_whose_value_is_null_is_as_good_as_missing(name: str) -> None:
+    claimed = message(value=b"", claim=Claim(key="ab", length=8, sha256="cd"))
+    _, value, headers = claimed.to_kafka()
+    nulled = [(other, None if other == name else raw) for other, raw in headers]
+    with pytest.raises(BadMessage, match=name):
+        FrameMessage.from_kafka(value, nulled)
+
+
+@pytest.mark.parametrize(
+    ("name", "raw"),
+    [
+        ("x-frame", DEEP),
+        ("x-frame", b"[" * 20_000),
+        ("x-claim", DEEP),
+        ("x-frame", HUGE),
+        ("x-deadline-ms", b"9" * 20),
+        ("x-deadline-ms", b"9" * 19),
+        ("x-accepted-ns", b"9" * 10_000),
+        ("x-deadline-ms", b"-1"),
+        ("x-deadline-ms", "\u0661".encode()),
+    ],
+    ids=[
+        "deep x-frame",
+        "deep x-frame without end",
+        "deep x-claim",
+        "instance_number of 10**30",
+        "20 digits",
+        "19 digits, over 63 bits",
+        "10,000 digits",
+        "negative",
+        "a digit of another script",
+    ],
+)
+def test_n7_numbers_and_nesting_without_bound_are_refused(name: str, raw: bytes) -> None:
+    _, value, headers = message().to_kafka()
+    wrong = {**dict(headers), name: raw}
+    with pytest.raises(BadMessage, match=name) as caught:
+        FrameMessage.from_kafka(value, wrong)
+    assert "99999" not in str(caught.value)
+    assert "00000" not in str(caught.value)
+
+
 def test_ids_depend_on_frame_route_and_run() -> None:
     ids = {result_id("a/1", "cine"), result_id("a/1", "cine", "run"), result_id("a/1", "other")}
     assert len(ids | {result_id("a/2", "cine")}) == 4

@@ -23,7 +23,8 @@ def start(tmp_path: Path) -> Iterator[Start]:
     started: list[GatewayProcess] = []
 
     def begin(broker: str, **given: Any) -> GatewayProcess:
-        settings = Settings(broker=broker, port=free_port(), store=tmp_path / "store", **given)
+        given = {"store": tmp_path / "store", **given}
+        settings = Settings(broker=broker, port=free_port(), **given)
         started.append(GatewayProcess(settings, tmp_path))
         return started[-1]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, ConsumerRecord
 from dicom_objects import build, with_meta
 from pydicom import Dataset
 from watching import until
@@ -63,9 +63,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-async def _read(broker: str, sop_instance_uids: set[str]) -> list[FrameMessage]:
-    """Return every frame message of these objects that is on the topics now."""
-    found: list[FrameMessage] = []
+async def _records(broker: str) -> list[ConsumerRecord]:
+    found: list[ConsumerRecord] = []
     consumer = AIOKafkaConsumer(
         FRAMES,
         FRAMES_STAT,
@@ -78,19 +77,27 @@ async def _read(broker: str, sop_instance_uids: set[str]) -> list[FrameMessage]:
         ends = await consumer.end_offsets(consumer.assignment())
         while any([await consumer.position(part) < end for part, end in ends.items()]):
             batches = await consumer.getmany(timeout_ms=1000)
-            for record in (record for batch in batches.values() for record in batch):
-                message = FrameMessage.from_kafka(record.value, record.headers)
-                if message.info.sop_instance_uid in sop_instance_uids:
-                    assert record.key == message.info.series_instance_uid.encode()
-                    assert record.topic == (FRAMES_STAT if message.lane == "stat" else FRAMES)
-                    found.append(message)
+            found += [record for batch in batches.values() for record in batch]
     finally:
         await consumer.stop()
-    return sorted(found, key=lambda message: message.info.frame_number)
+    return found
+
+
+def records(broker: str) -> list[ConsumerRecord]:
+    """Return every record that is on the frames topics now."""
+    return asyncio.run(_records(broker))
 
 
 def read(broker: str, *sop_instance_uids: str) -> list[FrameMessage]:
-    return asyncio.run(_read(broker, set(sop_instance_uids)))
+    """Return every frame message of these objects that is on the topics now."""
+    found: list[FrameMessage] = []
+    for record in records(broker):
+        message = FrameMessage.from_kafka(record.value, record.headers)
+        if message.info.sop_instance_uid in sop_instance_uids:
+            assert record.key == message.info.series_instance_uid.encode()
+            assert record.topic == (FRAMES_STAT if message.lane == "stat" else FRAMES)
+            found.append(message)
+    return sorted(found, key=lambda message: message.info.frame_number)
 
 
 def small(number: int, **changes: Any) -> Dataset:

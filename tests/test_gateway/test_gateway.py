@@ -10,14 +10,16 @@ import warnings
 from pathlib import Path
 
 import pytest
+from aiokafka import ConsumerRecord
 from dicom_objects import TEST_FILES, file_of
-from gateway_process import GatewayProcess, Start, read, small
+from gateway_process import GatewayProcess, Start, read, records, small
 from pydicom import Dataset, dcmread
 from pydicom.encaps import generate_frames
 from watching import CHECKOUT
 
 from engine.ingest.validate import read_file
 from engine.keys import object_key
+from engine.messages import FrameMessage
 from engine.store import LocalStore
 
 pytestmark = pytest.mark.kafka
@@ -126,6 +128,40 @@ def test_bad_objects_are_refused_with_the_status_and_logged_without_identifiers(
     assert log.count("refused 0x") == 3
     assert "SECRET" not in log
     assert "1.2.826." not in log
+
+
+def test_n1_a_patient_id_that_is_a_path_leaves_no_trace(
+    start: Start, topic_broker: str, tmp_path: Path
+) -> None:
+    store = tmp_path / "1" / "2" / "3" / "store"
+    gateway = start(topic_broker, store=store, inline_limit=47).when_connected()
+    outside = set(tmp_path.rglob("*"))
+    uids = set()
+    for number, patient_id in enumerate(("../../..", "../../../SECRET", "/etc/SECRET"), 350):
+        ds = small(number, PatientID=patient_id, PatientName="../SECRET^NAME")
+        uids.add(str(ds.SOPInstanceUID))
+        assert gateway.send(ds).ok
+    gateway.stop()
+
+    made = {path for path in set(tmp_path.rglob("*")) - outside if path.is_file()}
+    stored = {path.relative_to(store).as_posix() for path in made}
+    keys = [object_key(uid) for uid in uids] + [object_key(f"{uid}/1") for uid in uids]
+    named = {f"{key[:2]}/{key}" for key in keys}
+    assert stored == named | {f"{name}.sha256" for name in named}
+
+    ours = [one for one in records(topic_broker) if _uid(one) in uids]
+    assert len(ours) == len(uids)
+    for record in ours:
+        traces = [record.key, record.value or b"", *(raw for _, raw in record.headers)]
+        assert not [raw for raw in traces if b"../" in raw or b"SECRET" in raw]
+        assert "x-claim" in dict(record.headers)
+    log = gateway.log.read_text()
+    assert "SECRET" not in log
+    assert "../" not in log
+
+
+def _uid(record: ConsumerRecord) -> str:
+    return FrameMessage.from_kafka(record.value, record.headers).info.sop_instance_uid
 
 
 def test_other_bytes_under_a_uid_are_refused_and_never_overwrite(

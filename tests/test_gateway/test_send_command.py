@@ -46,6 +46,17 @@ def test_send_command_publishes_to_kafka_as_the_gateway_does(
     assert message.source == "/kafka/send"
 
 
+@pytest.mark.parametrize("to", ["dicom", "kafka"])
+def test_send_command_with_nothing_to_send(
+    to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "below").mkdir()
+    assert main(["send", str(tmp_path), "--to", to, "--json"]) == 1
+    out = capsys.readouterr()
+    assert out.out == ""
+    assert out.err == f"scanstream send: no files in {tmp_path}\n"
+
+
 def test_send_command_without_a_gateway(capsys: pytest.CaptureFixture[str]) -> None:
     path = str(TEST_FILES / "CT_small.dcm")
     assert main(["send", path, "--address", f"127.0.0.1:{free_port()}"]) == 1

@@ -1,0 +1,66 @@
+"""Features of a frame that tell pictures like those in training from others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from kernels import fit
+
+BRIGHT = 224  # of 255: the top eighth of the enhanced picture's range
+_VALUES = np.arange(256.0)
+
+
+def features(
+    image: np.ndarray, shape: tuple[int, int], mask: np.ndarray, confidence: Sequence[float]
+) -> dict[str, float]:
+    """Return a few cheap numbers with names; every one is finite.
+
+    `image` is the model's input, uint8 (side, side), `mask` its label map on the same grid,
+    `confidence` one number in [0, 1] a label, `shape` the frame's (rows, columns): the margins
+    of the letterbox are no part of the picture.
+
+    - `sharpness`: mean absolute difference of neighbouring pixels, in grey levels
+    - `contrast`: standard deviation of the grey levels
+    - `skewness`: third standardised moment of the grey levels; 0 for a blank picture
+    - `bright_share`: share of pixels of 224 and more
+    - `mask_share`: share of the picture inside the mask, any label
+    - `mask_confidence`: the lowest confidence of a label that is there; absent with an empty mask
+    """
+    picture, inside = _within(image, shape), _within(mask, shape)
+    found = {
+        "sharpness": _sharpness(picture),
+        **_histogram(picture),
+        "mask_share": int(np.count_nonzero(inside)) / inside.size,
+    }
+    sure = [one for label, one in enumerate(confidence, start=1) if (inside == label).any()]
+    return {**found, "mask_confidence": float(min(sure))} if sure else found
+
+
+def _within(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    place = fit(shape, image.shape[0])
+    return image[place.top : place.top + place.rows, place.left : place.left + place.columns]
+
+
+def _sharpness(picture: np.ndarray) -> float:
+    """Mean over the differences along rows and columns; in uint8, which cannot overflow so."""
+    total = count = 0
+    for one, next_one in ((picture[:-1], picture[1:]), (picture[:, :-1], picture[:, 1:])):
+        steps = np.maximum(one, next_one) - np.minimum(one, next_one)
+        total += int(steps.sum(dtype=np.uint32))  # 2**24 pixels of 255 fit
+        count += steps.size
+    return total / count if count else 0.0
+
+
+def _histogram(picture: np.ndarray) -> dict[str, float]:
+    shares = np.bincount(picture.ravel(), minlength=256) / picture.size
+    offsets = _VALUES - float(shares @ _VALUES)
+    deviation = float(shares @ offsets**2) ** 0.5
+    third = float(shares @ offsets**3)
+    return {
+        "contrast": deviation,
+        # A blank picture's deviation is rounding, which the ratio would blow up.
+        "skewness": third / deviation**3 if deviation > 1e-3 else 0.0,
+        "bright_share": float(shares[BRIGHT:].sum()),
+    }

@@ -1,0 +1,243 @@
+"""Out of distribution: the features, the score, and the flag on a result."""
+
+from __future__ import annotations
+
+import importlib.util
+import math
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+import msgspec
+import numpy as np
+import pytest
+from frame_messages import frame
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from model_contract import FakeModel
+
+from engine.enhance import enhance_array
+from engine.errors import ConfigError
+from engine.infer import TritonModel
+from engine.messages import FrameMessage, Result
+from engine.novelty import OUT_OF_DISTRIBUTION, Range, score
+from engine.phantom import Phantom
+from engine.pipeline import Pipeline
+from engine.postprocess import features
+from engine.routes import Routes
+from engine.store import LocalStore
+from engine.training import ranges, strangers
+from engine.training.data import Slice
+
+SHAPE = (256, 256)
+EMPTY = np.zeros(SHAPE, np.uint8)
+RANGE = Range({"sharpness": (2.0, 8.0), "mask_confidence": (0.5, 1.0)})
+
+
+def noise(seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, SHAPE, dtype=np.uint8)
+
+
+class TestScore:
+    @pytest.mark.parametrize("sharpness", [2.0, 5.0, 8.0])
+    def test_is_0_inside(self, sharpness: float) -> None:
+        assert score({"sharpness": sharpness, "mask_confidence": 0.9}, RANGE) == 0
+
+    def test_is_the_largest_excess_in_widths(self) -> None:
+        assert score({"sharpness": 11.0, "mask_confidence": 0.9}, RANGE) == 0.5
+        assert score({"sharpness": 1.4, "mask_confidence": 0.25}, RANGE) == 0.5
+
+    def test_what_is_not_there_does_not_count(self) -> None:
+        assert score({"sharpness": 5.0}, RANGE) == 0
+        assert score({"contrast": 1e9}, RANGE) == 0
+
+    @given(
+        st.floats(allow_nan=False, allow_infinity=False),
+        st.tuples(st.floats(-1e6, 1e6), st.floats(-1e6, 1e6)).filter(lambda one: one[0] < one[1]),
+    )
+    def test_is_never_negative_nor_nan(self, value: float, pair: tuple[float, float]) -> None:
+        assert score({"a": value}, Range({"a": pair})) >= 0
+
+
+class TestRange:
+    def test_reads_what_it_writes(self) -> None:
+        assert Range.parse(str(RANGE)) == RANGE
+
+    @pytest.mark.parametrize("text", ["", "nonsense", "[]", "{}", "7", "null"])
+    def test_refuses_what_is_no_range(self, text: str) -> None:
+        with pytest.raises(ConfigError, match="trained range"):
+            Range.parse(text)
+
+    @pytest.mark.parametrize("pair", ["3", "[1]", "[2, 1]", "[1, 1]", "[NaN, 1]", '["1", 2]'])
+    def test_names_the_feature_that_is_wrong(self, pair: str) -> None:
+        with pytest.raises(ConfigError, match="sharpness"):
+            Range.parse(f'{{"contrast": [0, 1], "sharpness": {pair}}}')
+
+
+class TestFeatures:
+    def test_of_a_blank_picture(self) -> None:
+        found = features(np.full(SHAPE, 128, np.uint8), SHAPE, EMPTY, (0.0,))
+        assert found == {
+            "sharpness": 0,
+            "contrast": 0,
+            "skewness": 0,
+            "bright_share": 0,
+            "mask_share": 0,
+        }
+
+    def test_of_noise(self) -> None:
+        found = features(noise(), SHAPE, EMPTY, (0.0,))
+        assert found["sharpness"] == pytest.approx(255 / 3, rel=0.02)
+        assert found["contrast"] == pytest.approx(255 / math.sqrt(12), rel=0.02)
+        assert abs(found["skewness"]) < 0.05
+        assert found["bright_share"] == pytest.approx(1 / 8, rel=0.05)
+
+    def test_of_a_mask(self) -> None:
+        mask = EMPTY.copy()
+        mask[:64], mask[64:96] = 1, 2
+        assert features(noise(), SHAPE, mask, (0.9, 0.7))["mask_confidence"] == 0.7
+        assert features(noise(), SHAPE, mask, (0.9, 0.7, 0.1))["mask_confidence"] == 0.7
+        assert features(noise(), SHAPE, mask, (0.9, 0.7))["mask_share"] == 0.375
+
+    def test_the_letterbox_does_not_count(self) -> None:
+        inside = noise()[:, :128]
+        image, mask = EMPTY.copy(), EMPTY.copy()
+        image[:, 64:192], mask[:, 64:128] = inside, 1
+        found = features(image, (512, 256), mask, (0.9,))
+        assert found["mask_share"] == 0.5
+        assert found["contrast"] == pytest.approx(float(inside.std()))
+
+    @given(arrays(np.uint8, (16, 16)), st.integers(1, 4000), st.integers(1, 4000))
+    def test_are_finite(self, image: np.ndarray, rows: int, columns: int) -> None:
+        found = features(image, (rows, columns), (image > 200).astype(np.uint8), (0.5,))
+        assert all(math.isfinite(value) for value in found.values())
+
+
+class TestFitting:
+    def test_the_range_covers_the_middle_and_is_widened(self) -> None:
+        training = [{"a": float(value)} for value in range(1001)]
+        assert ranges.fitted(training, 0.0).bounds == {"a": (5.0, 995.0)}
+        assert ranges.fitted(training, 0.1).bounds == {"a": (-94.0, 1094.0)}
+
+    def test_validation_chooses_the_smallest_margin_that_does(self) -> None:
+        training = [{"a": float(value)} for value in range(1001)]
+        trained, margin = ranges.chosen(training, [{"a": 1050.0}])
+        assert margin == 0.1
+        assert score({"a": 1050.0}, trained) == 0
+
+    def test_rates_are_of_each_group(self) -> None:
+        known = {
+            "training": [{"a": float(value)} for value in range(1001)],
+            "phantoms, in the fit": [{"a": 500.0}],
+            "validation": [{"a": 500.0}],
+        }
+        found = ranges.report(known, {"others": [{"a": 500.0}, {"a": 5000.0}]}).as_json()
+        rates = {row["group"]: row["share"] for row in found["groups"]}
+        assert rates["validation"] == 0
+        assert rates["others"] == 0.5
+
+    def test_strangers_are_pictures(self) -> None:
+        pixels = Phantom(seed=3).image(5, 0)
+        pixels = (pixels / pixels.max() * 255).astype(np.uint8)
+        slices = [Slice(name="a", subject="a", pixels=pixels, mask=EMPTY)]
+        groups = strangers.artificial(1) | strangers.spoiled(slices)
+        for pictures in groups.values():
+            assert all(image.shape == SHAPE and image.dtype == np.uint8 for image, _ in pictures)
+        assert len(strangers.packaged()) >= 3
+        sharp = {
+            group: features(*pictures[0], EMPTY, (0.0,))["sharpness"]
+            for group, pictures in groups.items()
+        }
+        assert sharp["blank"] == 0
+        assert sharp["noise, uniform"] > sharp["hearts, inverted"] > sharp["hearts, blurred"]
+
+
+def message(pixels: np.ndarray) -> FrameMessage:
+    rows, columns = pixels.shape
+    made = frame(
+        pixels.astype("<u2").tobytes(),
+        rows=rows,
+        columns=columns,
+        modality="MR",
+        cardiac_number_of_images=20,
+        keywords={"Modality": "MR", "CardiacNumberOfImages": 20.0},
+    )
+    return msgspec.structs.replace(made, deadline_ms=int((time.time() + 600) * 1000))
+
+
+@asynccontextmanager
+async def pipeline(model: FakeModel | TritonModel, store: LocalStore) -> AsyncIterator[Pipeline]:
+    made = Pipeline(
+        routes=Routes.load(),
+        models={"unet-lv": model},
+        store=store,
+        max_frame_bytes=2**24,
+        max_batch=2,
+        max_wait_s=0.001,
+        slots=1,
+        threads=1,
+    )
+    yield made
+    await made.close()
+
+
+@pytest.fixture
+def store(settings: Callable) -> LocalStore:
+    return LocalStore(settings().store)
+
+
+class TestResult:
+    async def process(self, trained: Range | None, store: LocalStore) -> Result:
+        model = FakeModel()
+        model.trained_range = trained
+        async with pipeline(model, store) as made:
+            return await made.process(message(noise()))
+
+    async def test_noise_is_flagged(self, store: LocalStore) -> None:
+        result = await self.process(RANGE, store)
+        assert result.quality == [OUT_OF_DISTRIBUTION]
+        assert result.features["novelty"] > 0
+        assert result.features["sharpness"] > 8
+        assert result.status == "ok"
+
+    async def test_what_is_inside_is_not(self, store: LocalStore) -> None:
+        result = await self.process(Range({"sharpness": (0.0, 256.0)}), store)
+        assert result.quality == []
+        assert result.features["novelty"] == 0
+
+    async def test_no_range_no_score(self, store: LocalStore) -> None:
+        result = await self.process(None, store)
+        assert result.quality == []
+        assert "novelty" not in result.features
+        assert "sharpness" in result.features
+
+
+@pytest.mark.triton
+async def test_the_served_model_knows_its_range(triton: str, store: LocalStore) -> None:
+    model = TritonModel(triton, "unet-lv", max_batch=2, slots=1, timeout_s=60)
+    await model.start()
+    try:
+        async with pipeline(model, store) as made:
+            heart = await made.process(message(Phantom(seed=5).image(5, 0)))
+            flagged = [
+                await made.process(message(noise().astype(np.uint16) * 16)),
+                await made.process(message(np.full(SHAPE, 100))),
+            ]
+        assert heart.quality == []
+        assert heart.features["novelty"] == 0
+        assert all(one.quality == [OUT_OF_DISTRIBUTION] for one in flagged)
+    finally:
+        await model.close()
+
+
+@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="OpenVINO is not installed")
+def test_the_committed_range_is_of_the_committed_features() -> None:
+    from engine.cli.ranges import WEIGHTS
+    from engine.local.stack import MODELS
+
+    predict = ranges.openvino_predictor(MODELS / WEIGHTS, threads=1)
+    heart = (enhance_array(Phantom(seed=5).image(5, 0), "cine"), SHAPE)
+    config = (MODELS / "unet-lv" / "config.pbtxt").read_text()
+    (found,) = ranges.measured([heart], predict)
+    assert all(f'"{name}": [' in config for name in found)
