@@ -21,8 +21,6 @@ RESULTS = "scanstream.results"
 DEAD_LETTER = "scanstream.dead-letter"
 
 FRAME_TYPE = "scanstream.frame.v1"
-
-
 Lane = Literal["bulk", "stat"]
 TOPIC_OF_LANE: dict[str, str] = {"bulk": FRAMES, "stat": FRAMES_STAT}
 
@@ -39,7 +37,7 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FrameInfo(Record, frozen=True, kw_only=True):
-    """The `x-frame` header: the pixel module and the geometry of one frame (PS3.3 C.7.6).
+    """The `x-frame` header: pixel module and geometry of one frame (PS3.3 C.7.6).
 
     Field names are the DICOM keywords in snake case. Lengths are mm, times ms. No field can hold
     a patient's name, id or date of birth. `keywords` holds what the routes match on.
@@ -143,16 +141,14 @@ class FrameMessage(Record, frozen=True, kw_only=True):
 
         `headers` is what the client gives: pairs or a mapping of name to bytes, or nothing.
         """
-        pairs = dict(headers or {}).items()
-        found = {str(name): bytes(raw) for name, raw in pairs if raw is not None}
+        found = {n: bytes(raw) for n, raw in dict(headers or {}).items() if raw is not None}
         if _text(found, "ce_type") != FRAME_TYPE:
             raise BadMessage(f"header ce_type is not {FRAME_TYPE}")
         info = _struct(found, "x-frame", FrameInfo)
         claim = _struct(found, "x-claim", Claim) if "x-claim" in found else None
         if not value and claim is None:
             raise BadMessage("the value is empty and there is no x-claim header")
-        lane = _text(found, "x-lane")
-        if lane not in TOPIC_OF_LANE:
+        if (lane := _text(found, "x-lane")) not in TOPIC_OF_LANE:
             raise BadMessage("header x-lane is neither bulk nor stat")
         message = cls(
             info=info,

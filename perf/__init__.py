@@ -1,1 +1,1 @@
-"""What measures the engine: load tests, objectives, comparisons. Runs from the checkout; none yet."""
+"""What measures the engine, run from the checkout: load tests, objectives. None yet."""

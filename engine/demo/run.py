@@ -47,9 +47,8 @@ def run_demo(
 ) -> dict[str, Any]:
     """Stream `inputs` through a stack of the demo's own; return the summary.
 
-    `broker` is the pip broker unless it is given.
-
-    Leaves `results.jsonl`, `summary.json`, `overview.png` and the servers' logs in `out`.
+    `broker` is the pip broker unless it is given. Leaves `results.jsonl`, `summary.json`,
+    `overview.png` and the servers' logs in `out`.
     Raises `EngineError` when a server cannot start, or frames stay unanswered.
     """
     for name in ("results.jsonl", "summary.json", "overview.png"):
@@ -59,18 +58,9 @@ def run_demo(
     starting = progress.add_task("starting broker, Triton, gateway and worker", total=None)
     with LocalStack(out / "stack", settings, broker=broker) as stack:
         progress.update(starting, total=1, completed=1)
-        sending = progress.add_task("sending over C-STORE", total=len(sources))
-        report = send_dicom(
-            sources,
-            stack.settings.host,
-            stack.settings.port,
-            called_ae_title=stack.settings.ae_title,
-            progress=lambda: progress.advance(sending),
-        )
-        progress.update(sending, completed=len(sources))
+        report = _send(sources, stack.settings, progress)
         refused = {one.index for one in report.refused}
-        accepted = {at: one for at, one in enumerate(sources) if at not in refused}
-        frames = frame_ids(list(accepted.values()))
+        frames = frame_ids([one for at, one in enumerate(sources) if at not in refused])
         collecting = progress.add_task("reading results", total=len(frames))
         collected = asyncio.run(
             collect(stack.settings, frames, lambda: progress.advance(collecting))
@@ -84,6 +74,19 @@ def run_demo(
     )
     _write(out, collected, summary, sources)
     return summary
+
+
+def _send(sources: Sequence[Path | Dataset], settings: Settings, progress: Progress) -> SendReport:
+    sending = progress.add_task("sending over C-STORE", total=len(sources))
+    report = send_dicom(
+        sources,
+        settings.host,
+        settings.port,
+        called_ae_title=settings.ae_title,
+        progress=lambda: progress.advance(sending),
+    )
+    progress.update(sending, completed=len(sources))
+    return report
 
 
 def frame_ids(sources: Sequence[Path | Dataset]) -> set[str]:

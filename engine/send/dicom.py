@@ -26,6 +26,7 @@ MAX_CONTEXTS: Final = 128  # presentation context ids are odd and at most 255 (P
 HIGH: Final = 1
 MEDIUM: Final = 0
 
+NO_ANSWER: Final = "no answer; the association ended"
 STATUSES: Final = {
     0x0000: "success",
     0x0122: "SOP class not supported",
@@ -192,23 +193,37 @@ def _send_all(
     started: float,
     stat: bool,
 ) -> Iterator[tuple[int | str, _Job]]:
-    """Yield the status of each job taken from the queue, over one association."""
+    """Yield the status of each job taken from the queue.
+
+    When the association ends without an answer, the object is sent once more over a new one, as
+    scanners do: the same object twice has the effect of once.
+    """
     host, port, called = peer
-    association = ae.associate(host, port, ae_title=called)
-    if not association.is_established:
-        raise NotSent(f"no association with {called} at {host}:{port}: is a gateway there?")
+    job: _Job | None = None
+    again = False
+    while not jobs.empty() or job is not None:
+        association = ae.associate(host, port, ae_title=called)
+        if not association.is_established:
+            raise NotSent(f"no association with {called} at {host}:{port}: is a gateway there?")
+        try:
+            while association.is_established and (job := job or _next(jobs)) is not None:
+                _wait_until(started + job.due_s)
+                status = _send(association, job, HIGH if stat else MEDIUM)
+                if status == NO_ANSWER and not again:
+                    again = True
+                    break
+                yield status, job
+                job, again = None, False
+        finally:
+            if association.is_established:
+                association.release()
+
+
+def _next(jobs: queue.SimpleQueue[_Job]) -> _Job | None:
     try:
-        while association.is_established:
-            try:
-                job = jobs.get_nowait()
-            except queue.Empty:
-                return
-            _wait_until(started + job.due_s)
-            yield _send(association, job, HIGH if stat else MEDIUM), job
-        raise NotSent(f"the gateway at {host}:{port} closed the association")
-    finally:
-        if association.is_established:
-            association.release()
+        return jobs.get_nowait()
+    except queue.Empty:
+        return None
 
 
 def _send(association: Any, job: _Job, priority: int) -> int | str:
@@ -219,7 +234,7 @@ def _send(association: Any, job: _Job, priority: int) -> int | str:
         return "the gateway does not take its SOP class in its transfer syntax"
     except Exception as error:  # pydicom and the file: anything
         return f"cannot be sent ({type(error).__name__})"
-    return int(answer.Status) if "Status" in answer else "no answer; the association ended"
+    return int(answer.Status) if "Status" in answer else NO_ANSWER
 
 
 def _wait_until(due: float) -> None:

@@ -1,9 +1,9 @@
 """The range of a model's training pictures, and how well it tells others from them.
 
-The range of a feature is its 0.5 to 99.5 percentile over the training pictures, widened at both
-ends by a share of that width: the smallest of `MARGINS` by which at most `FALSE_ALARMS` of the
-validation pictures lie outside, the largest where none does. The held-out subjects choose
-nothing.
+The range of a feature reaches from its 0.5 to its 99.5 percentile, over the training slices or over
+phantoms, whichever is further out, widened at both ends by a share of that width: the smallest of
+`MARGINS` by which at most `FALSE_ALARMS` of the validation slices, and of other phantoms, lie
+outside; the largest where none does. What is held out chooses nothing.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ MARGINS = tuple(step / 20 for step in range(21))
 FALSE_ALARMS = 0.02
 DIGITS = 4
 VARIANTS = 1  # dequantised copies of each slice: 8-bit pictures and what scanners store
-HEARTS, FRAMES_PER_HEART = 20, 5
+PHANTOMS = 100  # one frame of each heart
 SEED = 1
-TEST_SEED = 2  # of phantoms that the range was not fitted to
+PHANTOM_SEEDS = {"training": 1, "validation": 2, "held out": 3}
 
 Features = dict[str, float]
 
@@ -79,7 +79,7 @@ def openvino_predictor(path: Path, threads: int) -> Predict:
 
 
 def known_pictures(folder: Path, *, held_out: bool) -> dict[str, list[Picture]]:
-    """Return training and validation, and the held-out subjects where they are asked for."""
+    """Return training and validation, and what is held out where it is asked for."""
     there = data.subjects_in(folder)
     apart = (*data.HELD_OUT, *data.VALIDATION)
     subjects = {
@@ -87,17 +87,14 @@ def known_pictures(folder: Path, *, held_out: bool) -> dict[str, list[Picture]]:
         "validation": list(data.VALIDATION),
         **({"held out": list(data.HELD_OUT)} if held_out else {}),
     }
-    found = {
-        group: _squares(
-            data.real_pictures(data.load_slices(folder, names), variants=VARIANTS, seed=SEED).images
-        )
-        for group, names in subjects.items()
-    }
-    return {
-        **found,
-        "phantoms, in the fit": _phantoms(SEED),
-        "phantoms, others": _phantoms(TEST_SEED),
-    }
+    found = {}
+    for use, names in subjects.items():
+        slices = data.load_slices(folder, names)
+        real = data.real_pictures(slices, variants=VARIANTS, seed=SEED)
+        phantoms = data.phantom_pictures(PHANTOMS, per_heart=1, seed=PHANTOM_SEEDS[use])
+        found[use] = _squares(real.images)
+        found[f"{use}, phantoms"] = _squares(phantoms.images)
+    return found
 
 
 def unknown_pictures(folder: Path) -> dict[str, list[Picture]]:
@@ -121,33 +118,33 @@ def measured(pictures: Sequence[Picture], predict: Predict) -> list[Features]:
     return found
 
 
-def fitted(training: Iterable[Features], margin: float) -> Range:
-    """Return the percentiles of each feature, widened at both ends by `margin` of their width."""
-    names: dict[str, list[float]] = {}
-    for one in training:
-        for name, value in one.items():
-            names.setdefault(name, []).append(value)
+def fitted(sources: Sequence[Sequence[Features]], margin: float) -> Range:
+    """Return each feature's furthest percentiles over the sources, widened by `margin` of that."""
     bounds = {}
-    for name, values in names.items():
-        low, high = np.percentile(values, PERCENTILES)
+    for name in sorted({name for source in sources for one in source for name in one}):
+        values = [[one[name] for one in source if name in one] for source in sources]
+        ends = np.array([np.percentile(some, PERCENTILES) for some in values if some])
+        low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
         spare = margin * (high - low)
-        bounds[name] = (round(float(low - spare), DIGITS), round(float(high + spare), DIGITS))
+        bounds[name] = (round(low - spare, DIGITS), round(high + spare, DIGITS))
     return Range(bounds)
 
 
-def chosen(training: Sequence[Features], validation: Sequence[Features]) -> tuple[Range, float]:
+def chosen(
+    training: Sequence[Sequence[Features]], validation: Sequence[Sequence[Features]]
+) -> tuple[Range, float]:
     """Return the range of the smallest margin with few enough false alarms, and that margin."""
     for margin in MARGINS:
         trained = fitted(training, margin)
-        if np.mean([score(one, trained) > 0 for one in validation]) <= FALSE_ALARMS:
+        if all(_rate(source, trained) <= FALSE_ALARMS for source in validation):
             break
     return trained, margin
 
 
 def report(known: Mapping[str, list[Features]], unknown: Mapping[str, list[Features]]) -> Report:
     """Fit the range to the training pictures and phantoms, and count what it flags."""
-    training = [*known["training"], *known["phantoms, in the fit"]]
-    trained, margin = chosen(training, known["validation"])
+    uses = [[known[use], known[f"{use}, phantoms"]] for use in ("training", "validation")]
+    trained, margin = chosen(*uses)
     groups = [
         _flagged(group, found, trained, known=group in known)
         for group, found in {**known, **unknown}.items()
@@ -172,9 +169,8 @@ def _flagged(group: str, found: list[Features], trained: Range, *, known: bool) 
     )
 
 
-def _phantoms(seed: int) -> list[Picture]:
-    pictures = data.phantom_pictures(HEARTS, per_heart=FRAMES_PER_HEART, seed=seed)
-    return _squares(pictures.images)
+def _rate(found: Sequence[Features], trained: Range) -> float:
+    return float(np.mean([score(one, trained) > 0 for one in found]))
 
 
 def _squares(images: Iterable[Bytes]) -> list[Picture]:

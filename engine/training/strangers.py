@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,13 +51,16 @@ def artificial(seed: int) -> dict[str, list[Picture]]:
 
 
 def packaged() -> list[Picture]:
-    """Return the CT, MR and CR frames that pydicom ships, where they decode; each picture once."""
-    found = {
-        picture[0].tobytes(): picture
-        for path in packaged_files()
-        for picture in dicom_pictures(path, MODALITIES)
-    }
-    return list(found.values())
+    """Return the CT, MR and CR frames of pydicom and, where installed, pydicom-data.
+
+    Those that decode, each picture once; the same picture through a lossy codec is another.
+    """
+    paths = packaged_files()
+    extra = importlib.util.find_spec("data_store")  # the module of pydicom-data
+    if extra is not None and extra.origin is not None:
+        paths += sorted((Path(extra.origin).parent / "data").glob("*.dcm"))
+    pictures = (picture for path in paths for picture in dicom_pictures(path, MODALITIES))
+    return list({picture[0].tobytes(): picture for picture in pictures}.values())
 
 
 def dicom_pictures(path: Path, modalities: Sequence[str]) -> Iterator[Picture]:

@@ -14,11 +14,12 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 
 from engine.demo.run import frame_ids
-from engine.local.stack import LocalStack
-from engine.messages import DEAD_LETTER, FRAMES, RESULTS, DeadLetter, Result
+from engine.local.stack import LocalStack, Role
+from engine.messages import DEAD_LETTER, FRAMES, FRAMES_STAT, RESULTS, DeadLetter, Result
 from engine.metrics import STAGES
 from engine.phantom import Phantom, dicom_objects
 from engine.postprocess import decode_mask
+from engine.send import send_dicom
 from streams.topics import table
 
 pytestmark = [pytest.mark.kafka, pytest.mark.triton]
@@ -145,3 +146,18 @@ def test_the_same_object_twice_gives_the_same_result_id(send: Send, results_of: 
     first = results_of(frame_ids(objects))
     send(objects)
     assert [one.id for one in results_of(frame_ids(objects))] == [one.id for one in first]
+
+
+def test_a_stat_frame_takes_its_own_lane(
+    stack: LocalStack, checkout: Path, results_of: Wait
+) -> None:
+    words = ["streams", "worker", "--lane", "stat"]
+    objects = list(dicom_objects(Phantom(seed=16, slices=3, phases=2)))
+    with Role("worker-stat", words, stack.folder, stack.settings):
+        report = send_dicom(objects, stack.settings.host, stack.settings.port, stat=True)
+        assert report.ok, report.refused
+        results = results_of(frame_ids(objects))
+    assert {one.lane for one in results} == {"stat"}
+    frame_schema = validator(checkout, "frame")
+    for record in asyncio.run(raw_records(stack.settings.broker, FRAMES_STAT)):
+        frame_schema.validate(json.loads(dict(record.headers)["x-frame"]))

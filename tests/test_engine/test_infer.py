@@ -170,9 +170,10 @@ async def test_the_trained_range_travels_with_the_model(server) -> None:
 
 async def test_a_trained_range_that_cannot_be_read_does_not_pass_for_none(server) -> None:
     server.trained_range = '{"sharpness": [8, 2]}'
+    model = TritonModel(server.address, "unet-lv", max_batch=1, slots=1, timeout_s=2)
     with pytest.raises(ModelUnavailable, match=r"unet-lv .*`trained_range`.*sharpness"):
-        async with client(server):
-            pass
+        await model.start()
+    await model.close()
 
 
 async def test_several_labels(server) -> None:

@@ -16,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from model_contract import FakeModel
+from scipy.ndimage import laplace
 
 from engine.enhance import enhance_array
 from engine.errors import ConfigError
@@ -88,7 +89,8 @@ class TestFeatures:
 
     def test_of_noise(self) -> None:
         found = features(noise(), SHAPE, EMPTY, (0.0,))
-        assert found["sharpness"] == pytest.approx(255 / 3, rel=0.02)
+        edges = laplace(noise().astype(float))[1:-1, 1:-1]
+        assert found["sharpness"] == pytest.approx(np.abs(edges).mean())
         assert found["contrast"] == pytest.approx(255 / math.sqrt(12), rel=0.02)
         assert abs(found["skewness"]) < 0.05
         assert found["bright_share"] == pytest.approx(1 / 8, rel=0.05)
@@ -115,23 +117,28 @@ class TestFeatures:
 
 
 class TestFitting:
+    training = (
+        [{"a": float(value)} for value in range(1001)],
+        [{"a": 900.0, "b": 1.0}, {"b": 2.0}],
+    )
+
     def test_the_range_covers_the_middle_and_is_widened(self) -> None:
-        training = [{"a": float(value)} for value in range(1001)]
-        assert ranges.fitted(training, 0.0).bounds == {"a": (5.0, 995.0)}
-        assert ranges.fitted(training, 0.1).bounds == {"a": (-94.0, 1094.0)}
+        assert ranges.fitted(self.training[:1], 0.0).bounds == {"a": (5.0, 995.0)}
+        assert ranges.fitted(self.training[:1], 0.1).bounds == {"a": (-94.0, 1094.0)}
+
+    def test_the_range_covers_every_source(self) -> None:
+        bounds = ranges.fitted([*self.training, [{"a": 2000.0}]], 0.0).bounds
+        assert bounds == {"a": (5.0, 2000.0), "b": (1.005, 1.995)}
 
     def test_validation_chooses_the_smallest_margin_that_does(self) -> None:
-        training = [{"a": float(value)} for value in range(1001)]
-        trained, margin = ranges.chosen(training, [{"a": 1050.0}])
+        trained, margin = ranges.chosen(self.training, [[{"a": 1050.0}], [{"a": 0.0}]])
         assert margin == 0.1
         assert score({"a": 1050.0}, trained) == 0
 
     def test_rates_are_of_each_group(self) -> None:
-        known = {
-            "training": [{"a": float(value)} for value in range(1001)],
-            "phantoms, in the fit": [{"a": 500.0}],
-            "validation": [{"a": 500.0}],
-        }
+        inside = [{"a": 500.0}]
+        known = dict(zip(("training", "training, phantoms"), self.training, strict=True))
+        known |= {"validation": inside, "validation, phantoms": inside}
         found = ranges.report(known, {"others": [{"a": 500.0}, {"a": 5000.0}]}).as_json()
         rates = {row["group"]: row["share"] for row in found["groups"]}
         assert rates["validation"] == 0
