@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,7 +22,7 @@ def features(
     `confidence` one number in [0, 1] a label, `shape` the frame's (rows, columns): the margins
     of the letterbox are no part of the picture.
 
-    - `sharpness`: mean absolute Laplacian (4 neighbours), in grey levels
+    - `sharpness`: log2(1 + mean absolute Laplacian), 4 neighbours, grey levels of 0 to 255
     - `contrast`: standard deviation of the grey levels
     - `skewness`: third standardised moment of the grey levels; 0 for a blank picture
     - `bright_share`: share of pixels of 224 and more
@@ -44,12 +45,12 @@ def _within(image: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
 
 
 def _sharpness(picture: np.ndarray) -> float:
-    """Mean absolute Laplacian, which blur takes away sooner than it does the gradient."""
+    """Blur takes the Laplacian away sooner than the gradient; noise multiplies it: so the log."""
     if min(picture.shape) < 3:
         return 0.0
     grey = picture.astype(np.int16)
     around = grey[:-2, 1:-1] + grey[2:, 1:-1] + grey[1:-1, :-2] + grey[1:-1, 2:]
-    return float(np.abs(4 * grey[1:-1, 1:-1] - around).mean())
+    return math.log2(1 + float(np.abs(4 * grey[1:-1, 1:-1] - around).mean()))
 
 
 def _histogram(picture: np.ndarray) -> dict[str, float]:

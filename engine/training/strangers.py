@@ -25,14 +25,15 @@ MAX_FRAME_BYTES = 2**26
 MODALITIES = ("CT", "MR", "CR")
 NOISE_FRAMES = 50
 BLANK_VALUES = (0, 1, 100, 1000, 4095)
-BLUR_SIGMA = 6.0  # pixels
+HEAVY_BLUR, LIGHT_BLUR = 6.0, 2.0  # sigma in pixels
 SCANNER_STEPS = 6  # a scanner's grey levels in one of the 8-bit pictures
 
 
 def spoiled(slices: Sequence[Slice]) -> dict[str, list[Picture]]:
-    """Return real slices made strange: blurred (sigma 6 pixels), inverted, upside down."""
+    """Return real slices made strange: blurred, inverted, upside down."""
     return {
-        "hearts, blurred": _enhanced(blurred(one.pixels) for one in slices),
+        "hearts, blurred": _enhanced(blurred(one.pixels, HEAVY_BLUR) for one in slices),
+        "hearts, blurred lightly": _enhanced(blurred(one.pixels, LIGHT_BLUR) for one in slices),
         "hearts, inverted": _enhanced(255 - one.pixels for one in slices),
         "hearts, upside down": _enhanced(np.flipud(one.pixels).copy() for one in slices),
     }
@@ -74,10 +75,10 @@ def dicom_pictures(path: Path, modalities: Sequence[str]) -> Iterator[Picture]:
         return
 
 
-def blurred(pixels: Bytes) -> NDArray[np.float64]:
-    """Convolve with a Gaussian (sigma 6 pixels), the edges repeated."""
-    reach = int(4 * BLUR_SIGMA)
-    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / BLUR_SIGMA) ** 2)
+def blurred(pixels: Bytes, sigma: float) -> NDArray[np.float64]:
+    """Convolve with a Gaussian (sigma in pixels), the edges repeated, in a scanner's steps."""
+    reach = int(4 * sigma)
+    taps = np.exp(-0.5 * (np.arange(-reach, reach + 1) / sigma) ** 2)
     found: NDArray[np.float64] = np.pad(pixels.astype(float), reach, mode="edge")
     for axis in (0, 1):
         found = np.apply_along_axis(np.convolve, axis, found, taps / taps.sum(), mode="valid")
