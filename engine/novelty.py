@@ -15,22 +15,28 @@ from engine.errors import ConfigError
 
 OUT_OF_DISTRIBUTION: Final = "out-of-distribution"  # the quality flag, and the alert
 SCORE_DIGITS = 3
+_PAIR = "two numbers [LOW, HIGH]"
 
 
 @dataclass(frozen=True, slots=True)
 class Range:
-    """Lowest and highest value of each feature in training: finite, the lowest below the highest.
+    """Lowest and highest value of each feature in training, by its name in `postprocess.features`.
 
-    The names are those of `engine.postprocess.features`.
+    Raises `ConfigError` for a bound that is not finite or a feature without a width.
     """
 
     bounds: Mapping[str, tuple[float, float]]
+
+    def __post_init__(self) -> None:
+        for name, (low, high) in self.bounds.items():
+            if not (math.isfinite(low) and math.isfinite(high) and low < high):
+                raise ConfigError(f"the trained range of {name} is not {_PAIR} with LOW below HIGH")
 
     @classmethod
     def parse(cls, text: str) -> Range:
         """Read `{"FEATURE": [LOW, HIGH], ...}`; raise `ConfigError` naming what is wrong."""
         try:
-            found = json.loads(text)
+            found = json.loads(text, parse_int=float)
         except ValueError as error:
             raise ConfigError(f"the trained range is no JSON: {error}") from None
         if not isinstance(found, dict) or not found:
@@ -57,11 +63,6 @@ def score(features: Mapping[str, float], trained: Range) -> float:
 
 
 def _pair(name: str, pair: Any) -> tuple[float, float]:
-    if (
-        not isinstance(pair, list)
-        or len(pair) != 2
-        or not all(isinstance(one, int | float) and math.isfinite(one) for one in pair)
-        or not pair[0] < pair[1]
-    ):
-        raise ConfigError(f"the trained range of {name} is not [LOW, HIGH] with LOW below HIGH")
+    if not isinstance(pair, list) or [type(one) for one in pair] != [float, float]:
+        raise ConfigError(f"the trained range of {name} is not {_PAIR}")
     return float(pair[0]), float(pair[1])

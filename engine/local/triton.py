@@ -166,7 +166,9 @@ def _environment(wheel: Wheel, settings: Settings) -> dict[str, str]:
     path = [str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]
     return {
         **os.environ,
-        **settings.as_environ(),
+        # what the model reads, and no more: other settings may hold a password
+        "SCANSTREAM_MODEL_THREADS": str(settings.model_threads),
+        "SCANSTREAM_PRECISION": settings.precision,
         "LD_LIBRARY_PATH": os.pathsep.join(libraries),
         "PATH": os.pathsep.join(path),
     }

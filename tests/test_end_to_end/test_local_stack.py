@@ -31,6 +31,7 @@ def test_stack_starts_and_stops(tmp_path: Path, settings: Callable[..., Settings
             "broker",
             "triton",
             "gateway",
+            "series",
             "worker-bulk-1",
         ]
         assert all(server.alive for server in stack.servers)
@@ -38,7 +39,7 @@ def test_stack_starts_and_stops(tmp_path: Path, settings: Callable[..., Settings
         assert stack.settings.triton == stack.triton.address
         assert accepts(stack.settings.port)
         started = pids(stack.servers)
-    assert len(started) == 4
+    assert len(started) == 5
     assert not any(map(exists, started))
 
 

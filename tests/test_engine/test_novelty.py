@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
+import json
 import math
 import time
 from collections.abc import AsyncIterator, Callable
@@ -12,15 +12,20 @@ import msgspec
 import numpy as np
 import pytest
 from frame_messages import frame
+from google.protobuf import text_format
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from model_contract import FakeModel
 from scipy.ndimage import laplace
+from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from engine.cli import main
+from engine.cli.ranges import WEIGHTS
 from engine.enhance import enhance_array
 from engine.errors import ConfigError
 from engine.infer import TritonModel
+from engine.local.stack import MODELS
 from engine.messages import FrameMessage, Result
 from engine.novelty import OUT_OF_DISTRIBUTION, Range, score
 from engine.phantom import Phantom
@@ -69,6 +74,10 @@ class TestRange:
     def test_refuses_what_is_no_range(self, text: str) -> None:
         with pytest.raises(ConfigError, match="trained range"):
             Range.parse(text)
+
+    def test_has_no_feature_without_a_width(self) -> None:
+        with pytest.raises(ConfigError, match=r"a is not .* with LOW below HIGH"):
+            ranges.fitted([[{"a": 1.0}, {"a": 1.0}]], 0.1)
 
     @pytest.mark.parametrize("pair", ["3", "[1]", "[2, 1]", "[1, 1]", "[NaN, 1]", '["1", 2]'])
     def test_names_the_feature_that_is_wrong(self, pair: str) -> None:
@@ -160,6 +169,31 @@ class TestFitting:
         assert sharp["noise, uniform"] > sharp["hearts, inverted"] > sharp["hearts, blurred"]
 
 
+@pytest.mark.parametrize("as_json", [True, False])
+def test_the_command_prints_range_and_rates(
+    as_json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    uses = ("training", "training, phantoms", "validation", "validation, phantoms")
+    hearts = [(enhance_array(Phantom(seed=5).image(5, phase), "cine"), SHAPE) for phase in (0, 9)]
+
+    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        masks = (images[:, 0] > 200).astype(np.uint8)
+        return masks, masks.mean(axis=(1, 2))[:, None]
+
+    monkeypatch.setattr(ranges, "openvino_predictor", lambda *_: predict)
+    monkeypatch.setattr(ranges, "known_pictures", lambda *_, **__: dict.fromkeys(uses, hearts))
+    monkeypatch.setattr(ranges, "unknown_pictures", lambda _: {"noise": [(noise(), SHAPE)]})
+    assert main(["model", "range", "--data", "DIR", *(["--json"] if as_json else [])]) == 0
+    out = capsys.readouterr().out
+    if as_json:
+        found = json.loads(out)
+        assert [row["group"] for row in found["groups"]] == [*uses, "noise"]
+        assert found["groups"][-1]["share"] == 1.0
+        Range.parse(json.dumps(found["trained_range"]))
+    else:
+        assert "not as in training" in out
+
+
 def message(pixels: np.ndarray) -> FrameMessage:
     rows, columns = pixels.shape
     made = frame(
@@ -237,13 +271,13 @@ async def test_the_served_model_knows_its_range(triton: str, store: LocalStore) 
         await model.close()
 
 
-@pytest.mark.skipif(not importlib.util.find_spec("openvino"), reason="OpenVINO is not installed")
-def test_the_committed_range_is_of_the_committed_features() -> None:
-    from engine.cli.ranges import WEIGHTS
-    from engine.local.stack import MODELS
-
+def test_the_committed_range_is_of_the_committed_model_and_features() -> None:
+    written = (MODELS / "unet-lv" / "config.pbtxt").read_text()
+    config = text_format.Parse(written, ModelConfig())
+    trained = Range.parse(config.parameters["trained_range"].string_value)
     predict = ranges.openvino_predictor(MODELS / WEIGHTS, threads=1)
     heart = (enhance_array(Phantom(seed=5).image(5, 0), "cine"), SHAPE)
-    config = (MODELS / "unet-lv" / "config.pbtxt").read_text()
-    (found,) = ranges.measured([heart], predict)
-    assert all(f'"{name}": [' in config for name in found)
+    found, strange = ranges.measured([heart, (noise(), SHAPE)], predict)
+    assert set(found) == set(trained.bounds)
+    assert score(found, trained) == 0
+    assert score(strange, trained) > 0
