@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -79,11 +80,14 @@ def test_up_restarts_what_dies_and_ends_on_sigint(tmp_path: Path) -> None:
             env=environ,
             cwd=CHECKOUT,
         ) as up,
+        contextlib.ExitStack() as ending,
     ):
+        ending.callback(up.kill)  # whatever fails: leaving the block waits for the process
         assert up.stdout is not None
         state = json.loads(up.stdout.readline())
         services = {service["name"]: service["pid"] for service in state["services"]}
-        assert set(services) == {"broker", "triton", "gateway", "worker-bulk-1", "worker-stat-1"}
+        workers = {"worker-bulk-1", "worker-stat-1"}
+        assert set(services) == {"broker", "triton", "gateway", "series"} | workers
         os.kill(services["gateway"], signal.SIGKILL)
         until(lambda: "gateway is back" in (tmp_path / "said").read_text(), 60.0)
         assert accepts(int(state["gateway"].rpartition(":")[2]))
