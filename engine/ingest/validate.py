@@ -94,8 +94,8 @@ def read_instance(
     if syntax.deflated:
         data, syntax = _inflate(data, caps.max_object_bytes), syntax_of(EXPLICIT_LITTLE)
     buffer = memoryview(data)
-    _check_encoding(buffer, syntax.encoding)
-    block = Block(buffer, syntax.encoding, 0, len(buffer))
+    encoding = _encoding(buffer, syntax.encoding, may_lie=pixels_only)
+    block = Block(buffer, encoding, 0, len(buffer))
     size, frames = _frames(block, syntax, caps)
     infos = FrameInfos(block, size, syntax.uid, keywords, pixels_only=pixels_only)
     return Instance(infos, frames)
@@ -163,14 +163,19 @@ def _frames(block: Block, syntax: Syntax, caps: Limits) -> tuple[Layout, Frames]
     return size, frames
 
 
-def _check_encoding(buffer: memoryview, encoding: Encoding) -> None:
-    """The first element is of group 0008 and has a VR or none: a transfer syntax cannot lie."""
+def _encoding(buffer: memoryview, named: Encoding, *, may_lie: bool) -> Encoding:
+    """Return how the data set is encoded: as its transfer syntax says, or it is refused.
+
+    The first element is of group 0008 and has a VR or none. With `may_lie` the element is believed.
+    """
     if len(buffer) < 8:
         raise RejectedInstance("the data set is empty")
-    (group,) = struct.unpack_from(encoding.order + "H", buffer, 0)
+    (group,) = struct.unpack_from(named.order + "H", buffer, 0)
     vr = bytes(buffer[4:6])
-    if group != 0x0008 or (vr.isalpha() and vr.isupper()) != encoding.explicit:
+    explicit = vr.isalpha() and vr.isupper()
+    if group != 0x0008 or (explicit != named.explicit and not may_lie):
         raise RejectedInstance("the data set is not encoded in its transfer syntax")
+    return Encoding(explicit=explicit, little=named.little)
 
 
 def _check_codestreams(frames: Frames, size: Layout, syntax: Syntax) -> None:

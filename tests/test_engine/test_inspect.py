@@ -30,10 +30,6 @@ SHIPPED = sorted(
     for path in folder.rglob("*")
     if path.is_file() and b"DICM" in path.read_bytes()[128:132]
 )
-# What pydicom decodes and we refuse, and why.
-REFUSED = {
-    "SC_rgb_jpeg.dcm": "in implicit VR, where its transfer syntax says explicit; pydicom guesses",
-}
 # What neither decodes: without pixels, or damaged, or without a decoder in this environment.
 NEITHER = {
     "JPEG-lossy.dcm": "JPEG Extended of 12 bits",
@@ -69,22 +65,21 @@ def test_both_packages_are_looked_at() -> None:
     names = {path.name for path in SHIPPED}
     assert len(names) > 150
     assert {"CT_small.dcm", "693_J2KR.dcm"} <= names
-    assert set(REFUSED) | set(NEITHER) <= names
+    assert set(NEITHER) <= names
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.name)
 def test_agrees_with_pydicom(path: Path) -> None:
     found, wanted = inspect(path, Settings()), pydicom_sha256(path)
-    if path.name in REFUSED:
-        assert wanted is not None, "pydicom refuses it too: move it to NEITHER"
-        wanted = None
-    elif wanted is None and path.name not in NEITHER:
+    if wanted is None and path.name not in NEITHER:
         assert not has_pixels(path), "pydicom decodes it no longer: say why in NEITHER"
     assert (found.sha256 or None) == wanted, found.error
     assert found.ok is (wanted is not None) is (found.error is None)
 
 
-@pytest.mark.parametrize("name", ["JPEGLSNearLossless_08.dcm", "liver_1frame.dcm", "RG1_UNCR.dcm"])
+@pytest.mark.parametrize(
+    "name", ["JPEGLSNearLossless_08.dcm", "liver_1frame.dcm", "RG1_UNCR.dcm", "SC_rgb_jpeg.dcm"]
+)
 def test_what_inspect_forgives_the_gateway_refuses(name: str) -> None:
     (path,) = (path for path in SHIPPED if path.name == name)
     with pytest.raises(RejectedInstance):
