@@ -34,7 +34,9 @@ def stack(
     nodes = {"tansu": 0, "kafka": 1, "kafka3": 3}[request.param]
     made = LocalStack(
         folder,
-        Settings(store=folder / "store", backoff_max_s=1.0, replication=max(1, nodes)),
+        Settings(
+            store=folder / "store", backoff_max_s=1.0, series_quiet_s=3.0, replication=max(1, nodes)
+        ),
         broker=Kafka(folder, nodes=nodes) if nodes else None,
     )
     start_or_skip(made)
