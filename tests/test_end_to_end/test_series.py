@@ -50,7 +50,7 @@ async def alerts(settings: Settings, series: str, checkout: Path) -> set[str]:
     kinds = set()
     async with Reader(settings, ALERTS, Alert, follow=False) as found:
         async for alert in found:
-            validator(checkout, "alert").validate(msgspec.to_builtins(alert))
+            validator(checkout, "alert").validate(json.loads(msgspec.json.encode(alert)))
             if alert.series_instance_uid == series and alert.frame is None:
                 kinds.add(alert.kind)
     return kinds
@@ -66,7 +66,7 @@ def check(stack: LocalStack, objects: list[Dataset], truth: float, name: str) ->
     checkout = Path(__file__).resolve().parents[2]
     series = str(objects[0].SeriesInstanceUID)
     record = asyncio.run(measured(stack.settings, series, len(objects)))
-    validator(checkout, "series").validate(msgspec.to_builtins(record))
+    validator(checkout, "series").validate(json.loads(msgspec.json.encode(record)))
     assert record.ejection_fraction is not None
     print(f"{name}: ejection fraction {record.ejection_fraction:.1f} %, truth {truth:.1f} %")
     assert record.ejection_fraction == pytest.approx(truth, abs=WITHIN)
