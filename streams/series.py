@@ -30,6 +30,7 @@ from streams.topics import SERIES_TABLE, series_app
 log = logging.getLogger(__name__)
 
 TICK_S = 0.25
+SEEK_AGAIN_S = 5.0
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -85,11 +86,15 @@ class SeriesDesk:
         self._alerts = raw_topic(app, ALERTS)
         self._assigned: set[int] = set()
         self._recovered = False
+        self._next: dict[Any, int] = {}  # the offset that comes next, by topic partition
+        self._sought_s: dict[Any, float] = {}
         self._book = SeriesBook(quiet_s=settings.series_quiet_s, expiry_s=settings.series_expiry_s)
 
     async def take(self, event: Any) -> None:
         """Keep one result; acknowledge it when the table's changelog is confirmed."""
         message = event.message
+        if not await self._is_next(message):
+            return
         now_s = time.time()
         try:
             result = msgspec.json.decode(message.value or b"", type=Result)
@@ -102,6 +107,7 @@ class SeriesDesk:
         await self._expire(message.partition, now_s)
         if message.generation_id == self._app.consumer_generation_id:
             event.ack()
+            self._next[message.tp] = message.offset + 1
 
     async def publish_due(self) -> None:
         """Publish the measures that are due, and their alerts; what fails stays due."""
@@ -124,6 +130,8 @@ class SeriesDesk:
     async def on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
         """Forget everything: the table is recovered for the partitions that come next."""
         self._recovered = False
+        self._next.clear()
+        self._sought_s.clear()
         self._book.forget()
 
     async def on_recovered(self) -> None:
@@ -136,6 +144,28 @@ class SeriesDesk:
                 self._book.add(key, frame_id, row.frame, row.changed_s)
         self._recovered = True
         log.info("%d series recovered", len(self._book))
+
+    async def _is_next(self, message: Any) -> bool:
+        """Return whether no record was passed over; else have Faust read it again.
+
+        While a table recovers, faust-streaming 0.15.3 may fetch records and drop them; the hole
+        that they leave would also keep their partition from ever committing again.
+        """
+        tp = message.tp
+        consumer = self._app.consumer
+        if tp not in self._next:
+            earliest = (await consumer.earliest_offsets(tp))[tp]
+            self._next[tp] = max(earliest, consumer._committed_offset.get(tp) or 0)
+        expected = self._next[tp]
+        if message.offset > expected:
+            now_s = time.monotonic()
+            if now_s - self._sought_s.get(tp, -SEEK_AGAIN_S) >= SEEK_AGAIN_S:
+                self._sought_s[tp] = now_s
+                log.warning("%s was read past offset %d; reading it again", tp, expected)
+                await consumer.seek(tp, expected)
+        elif message.offset == expected:
+            self._sought_s.pop(tp, None)
+        return bool(message.offset == expected)
 
     async def _alert(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
