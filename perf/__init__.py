@@ -1,1 +1,1 @@
-"""What measures the engine, run from the checkout: load tests, objectives. None yet."""
+"""Comparisons, load and objectives: what is measured, and against what. See `python -m perf`."""

@@ -10,12 +10,12 @@ import threading
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-import uvloop
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
+from engine.ingest.loop import ClosableLoop
 from engine.messages import TOPIC_OF_LANE, FrameMessage
 from engine.security import client_options
 
@@ -42,7 +42,7 @@ class Publisher:
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
         self._closing = False
-        self._loop = uvloop.new_event_loop()
+        self._loop = ClosableLoop()
         self._thread = threading.Thread(target=self._run, name="publisher", daemon=True)
         self._connected = threading.Event()
 
@@ -118,7 +118,7 @@ class Publisher:
         try:
             self._loop.run_until_complete(self._stay_connected())
         finally:
-            self._loop.close()
+            self._loop.cut_and_close()
 
     async def _stay_connected(self) -> None:
         delay = 0.1

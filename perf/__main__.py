@@ -1,0 +1,26 @@
+"""`python -m perf`: measure scanstream. Runs from the checkout."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+
+from perf.compare import command as compare
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed or an objective missed, 2 usage."""
+    parser = argparse.ArgumentParser(
+        prog="python -m perf",
+        description="Measure scanstream.",
+        epilog="example: python -m perf compare clahe",
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    compare.add_parser(commands)
+    args = parser.parse_args(argv)
+    code: int = args.run(args)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

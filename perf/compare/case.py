@@ -1,0 +1,54 @@
+"""What a row of the comparison is made of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple, TypeAlias
+
+
+class Prepared(NamedTuple):
+    """One row, ready to be measured in this process; everything is compiled and warm.
+
+    `ours` and `theirs`: one repetition of the same work, single-threaded, about 5 to 200 ms long.
+    `work`: how much of the unit's numerator one repetition is (frames, or MB = 10^6 bytes).
+    `equal`: whether both computed the same, by the row's own check, and a note that says how.
+    """
+
+    ours: Callable[[], object]
+    theirs: Callable[[], object]
+    work: float
+    equal: Callable[[], tuple[bool, str]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A speed: measured on one core, then by one process on each of two cores at once.
+
+    `name` is `<row>/<rival>`; `target` is the ratio ours / theirs to reach. `prepare` runs in the
+    measuring process, which is pinned to its core: both sides get one thread.
+    """
+
+    name: str
+    rival: str
+    unit: str
+    target: float
+    prepare: Callable[[], Prepared]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figure:
+    """Anything else, such as a size: `measure` returns ours, theirs, whether equal, and a note.
+
+    `ratio_of` makes the ratio of (ours, theirs); by default a higher figure is better.
+    """
+
+    name: str
+    rival: str
+    unit: str
+    target: float
+    measure: Callable[[], tuple[float, float, bool, str]]
+    lower_is_better: bool = False
+
+
+Entry: TypeAlias = Case | Figure

@@ -1,0 +1,84 @@
+"""The command `python -m perf compare`."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+
+import msgspec
+
+from perf.compare.machine import commit, machine
+from perf.compare.measure import MeasuringFailed, Row, measure
+from perf.compare.registry import ROWS, entries
+from perf.compare.report import as_json, as_markdown
+
+ROUNDS, SECONDS = 15, 0.2
+
+DESCRIPTION = """Measure ours against what a user would otherwise pick, both in one run, in turn.
+Exit code 1 when a row misses its target or the two sides computed different things."""
+
+
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `compare` to the commands of `python -m perf`."""
+    parser = commands.add_parser(
+        "compare",
+        help="ours against what a user would pick instead, side by side in one run",
+        description=DESCRIPTION,
+        epilog="example: python -m perf compare clahe decode/rle --json out/compare.json",
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"rows: {', '.join(ROWS)} (all)")
+    parser.add_argument("--json", metavar="FILE", help="write the report there; - is stdout")
+    parser.add_argument("--markdown", metavar="FILE", help="write the table there; - is stdout")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"default {ROUNDS}")
+    parser.add_argument(
+        "--seconds", type=float, default=SECONDS, help=f"a side in a round; default {SECONDS}"
+    )
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure the rows named; return the exit code."""
+    try:
+        wanted = entries(args.names)
+    except KeyError as error:
+        print(f"perf compare: {error.args[0]}", file=sys.stderr)
+        return 2
+    about, revision = machine(), commit()  # before our own load
+    rows: list[Row] = []
+    for number, entry in enumerate(wanted, 1):
+        place = f"[{number}/{len(wanted)}] {entry.name}"
+
+        def tell(text: str, place: str = place) -> None:
+            print(f"{place}: {text}", file=sys.stderr, flush=True)
+
+        tell("preparing")
+        try:
+            row = measure(entry, rounds=args.rounds, seconds=args.seconds, progress=tell)
+        except MeasuringFailed as error:
+            tell(f"failed\n{error}")
+            return 1
+        rows.append(row)
+        tell(
+            f"{row.ours:.4g} against {row.theirs:.4g} {row.unit}: {row.ratio:.2f} x, "
+            f"target {row.target:g} x, {'met' if row.met else 'MISSED'}"
+            f"{'' if row.equal else '; the results DIFFER'}"
+        )
+    report = as_json(
+        about, revision, f"python -m perf compare {shlex.join(args.names)}".strip(), rows
+    )
+    _write(args.json, report.decode() + "\n")
+    _write(
+        args.markdown or ("-" if args.json != "-" else None),
+        as_markdown(msgspec.json.decode(report)),
+    )
+    return 0 if all(row.met for row in rows) else 1
+
+
+def _write(where: str | None, text: str) -> None:
+    if where == "-":
+        print(text, end="")
+    elif where:
+        Path(where).parent.mkdir(parents=True, exist_ok=True)
+        Path(where).write_text(text)

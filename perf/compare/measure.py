@@ -1,0 +1,172 @@
+"""Measure rows: both sides in turn, round after round, so that the machine's noise hits both."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import statistics
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from multiprocessing.connection import Connection
+from typing import Any
+
+import msgspec
+
+from perf.compare.case import Entry, Figure
+from perf.compare.worker import ONE_THREAD, Failed, Ready, Spent, serve
+
+PREPARE_TIMEOUT_S = 300.0
+
+Progress = Callable[[str], None]
+
+
+class MeasuringFailed(Exception):
+    """A row's own code failed; the text has its traceback."""
+
+
+class OnCores(msgspec.Struct, frozen=True):
+    """The medians over the rounds on `cores` cores, and the spread of the rounds' ratios."""
+
+    cores: int
+    ours: float
+    theirs: float
+    ratio: float
+    ratio_min: float
+    ratio_max: float
+
+
+class Row(msgspec.Struct, frozen=True, kw_only=True):
+    """One line of the report. The figures at the top are those of one core.
+
+    `ratio` is ours / theirs, turned around where lower is better; `met` asks for `target` on
+    every number of cores, and for `equal`.
+    """
+
+    name: str
+    ours: float
+    theirs: float
+    rival: str
+    unit: str
+    ratio: float
+    target: float
+    equal: bool
+    met: bool
+    note: str
+    on_cores: list[OnCores] = []
+
+
+def measure(entry: Entry, *, rounds: int, seconds: float, progress: Progress) -> Row:
+    """Measure one row; raise `MeasuringFailed` when its code raises.
+
+    Each of `rounds` gives each side `seconds`, in alternating order.
+    """
+    if isinstance(entry, Figure):
+        return _figure(entry)
+    cores = sorted(os.sched_getaffinity(0))[:2]
+    found: list[OnCores] = []
+    for count in range(1, len(cores) + 1):
+        with _processes(entry.name, cores[:count]) as (connections, ready):
+            pairs = [
+                _round(connections, ready.work, number, seconds, progress)
+                for number in range(rounds)
+            ]
+            progress(f"{count} core{'s' if count > 1 else ''} done")
+        found.append(_summed(count, pairs))
+    return Row(
+        name=entry.name,
+        ours=found[0].ours,
+        theirs=found[0].theirs,
+        rival=entry.rival,
+        unit=entry.unit,
+        ratio=found[0].ratio,
+        target=entry.target,
+        equal=ready.equal,
+        met=ready.equal and all(one.ratio >= entry.target for one in found),
+        note=ready.note,
+        on_cores=found,
+    )
+
+
+def _figure(entry: Figure) -> Row:
+    ours, theirs, equal, note = entry.measure()
+    ratio = theirs / ours if entry.lower_is_better else ours / theirs
+    return Row(
+        name=entry.name,
+        ours=ours,
+        theirs=theirs,
+        rival=entry.rival,
+        unit=entry.unit,
+        ratio=ratio,
+        target=entry.target,
+        equal=equal,
+        met=equal and ratio >= entry.target,
+        note=note,
+    )
+
+
+def _summed(cores: int, pairs: list[tuple[float, float]]) -> OnCores:
+    ratios = [ours / theirs for ours, theirs in pairs]
+    return OnCores(
+        cores,
+        statistics.median(ours for ours, _ in pairs),
+        statistics.median(theirs for _, theirs in pairs),
+        statistics.median(ratios),
+        min(ratios),
+        max(ratios),
+    )
+
+
+def _round(
+    connections: list[Connection], work: float, number: int, seconds: float, progress: Progress
+) -> tuple[float, float]:
+    """Return the rates of ours and theirs, summed over the processes."""
+    progress(f"round {number + 1}")
+    sides = ("ours", "theirs") if number % 2 == 0 else ("theirs", "ours")
+    rates: dict[str, float] = {}
+    for side in sides:
+        for connection in connections:
+            connection.send((side, seconds))
+        spent = [_answer(connection, Spent, 20 * seconds + 60) for connection in connections]
+        rates[side] = sum(work * one.repetitions / one.seconds for one in spent)
+    return rates["ours"], rates["theirs"]
+
+
+@contextmanager
+def _processes(name: str, cores: list[int]) -> Iterator[tuple[list[Connection], Ready]]:
+    """Run one prepared process on each core; all are warm before the first round begins."""
+    context = multiprocessing.get_context("spawn")  # a fork would share our state and our cores
+    os.environ.update(ONE_THREAD)
+    connections: list[Connection] = []
+    children = []
+    try:
+        for core in cores:
+            here, there = context.Pipe()
+            child = context.Process(target=serve, args=(there, name, core), daemon=True)
+            child.start()
+            there.close()
+            children.append(child)
+            connections.append(here)
+        ready = [_answer(connection, Ready, PREPARE_TIMEOUT_S) for connection in connections]
+        yield connections, ready[0]
+        for connection in connections:
+            connection.send(None)
+    finally:
+        for child in children:
+            child.join(5)
+            if child.is_alive():
+                child.kill()
+                child.join()
+
+
+def _answer(connection: Connection, kind: type[Any], timeout_s: float) -> Any:
+    if not connection.poll(timeout_s):
+        raise MeasuringFailed(f"the measuring process gave no answer in {timeout_s:.0f} s")
+    try:
+        answer = connection.recv()
+    except EOFError:
+        raise MeasuringFailed("the measuring process ended without an answer") from None
+    if isinstance(answer, Failed):
+        raise MeasuringFailed(answer.text)
+    if not isinstance(answer, kind):
+        raise MeasuringFailed(f"the measuring process answered {type(answer).__name__}")
+    return answer

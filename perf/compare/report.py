@@ -1,0 +1,55 @@
+"""The comparison as JSON for machines and as a Markdown page for people."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from perf.compare.measure import Row
+
+
+def as_json(machine: dict[str, object], commit: str, command: str, rows: list[Row]) -> bytes:
+    """Return `{"machine", "commit", "command", "rows"}`; each row as `Row` has it."""
+    report = {"machine": machine, "commit": commit, "command": command, "rows": rows}
+    return msgspec.json.format(msgspec.json.encode(report), indent=2)
+
+
+def as_markdown(report: dict[str, Any]) -> str:
+    """Return the page for what `as_json` wrote, decoded."""
+    machine = report["machine"]
+    vector = ", ".join(machine["vector"]) or "none of AVX2, AVX-512, AMX"
+    packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
+    head = [
+        f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
+        f"{vector}; {machine['system']}, Python {machine['python']}. {packages}.",
+        "",
+        f"Commit `{report['commit']}`; command `{report['command']}`; "
+        f"load average before the run {machine['load_before']}.",
+        "",
+        "| row | against | ours | theirs | unit | ratio, 1 core (rounds) | ratio, 2 cores "
+        "| target | same result | |",
+        "|---|---|---:|---:|---|---:|---:|---:|---|---|",
+    ]
+    rows = [_line(row) for row in report["rows"]]
+    notes = [f"- `{row['name']}`: {row['note']}" for row in report["rows"] if row["note"]]
+    return "\n".join([*head, *rows, "", *notes, ""])
+
+
+def _line(row: dict[str, Any]) -> str:
+    on_cores = {one["cores"]: one for one in row["on_cores"]}
+    one, two = on_cores.get(1), on_cores.get(2)
+    spread = f" ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})" if one else ""
+    cells = [
+        f"`{row['name']}`",
+        row["rival"],
+        f"{row['ours']:.4g}",
+        f"{row['theirs']:.4g}",
+        row["unit"],
+        f"**{row['ratio']:.2f}**{spread}",
+        f"{two['ratio']:.2f}" if two else "",
+        f"{row['target']:g}",
+        "yes" if row["equal"] else "**no**",
+        "met" if row["met"] else "**missed**",
+    ]
+    return "| " + " | ".join(cells) + " |"
