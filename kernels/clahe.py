@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kernels.backend import Array, backend_of
+from kernels.backend import Array, backend_of, on_host
 from kernels.checks import check_bins, check_finite, check_integers, check_shape
 from kernels.errors import KernelInputError
 
@@ -27,9 +27,14 @@ def clahe(
     check_finite(clip_limit=clip_limit)
     if clip_limit < 0:
         raise KernelInputError(f"`clip_limit` must be >= 0, got {clip_limit}")
-    least, most = int(frame.min()), int(frame.max())
-    if least < 0 or most >= bins:
-        raise KernelInputError(f"values must be in [0, {bins - 1}], got [{least}, {most}]")
+    if on_host(frame):
+        _check_levels(frame, bins)
     levels = frame.astype(np.uint16, copy=False)
     result: Array = backend_of(frame).clahe(levels, float(clip_limit), tiles, bins)
     return result
+
+
+def _check_levels(frame: Array, bins: int) -> None:
+    least, most = int(frame.min()), int(frame.max())
+    if least < 0 or most >= bins:
+        raise KernelInputError(f"values must be in [0, {bins - 1}], got [{least}, {most}]")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from kernels.backend import Array, backend_of
-from kernels.checks import check_integers
-from kernels.errors import KernelInputError
+from kernels.checks import check_mask
 
 
 def largest_component(mask: Array, /) -> Array:
@@ -16,10 +13,6 @@ def largest_component(mask: Array, /) -> Array:
     they were. Of equally large components the first in raster order is kept; all zero stays all
     zero. Raises KernelInputError for another dtype or shape.
     """
-    if getattr(mask, "dtype", None) == np.bool_:
-        mask = mask.view(np.uint8)
-    check_integers(mask, "mask")
-    if mask.dtype != np.uint8:
-        raise KernelInputError(f"`mask` must be uint8 or bool, got {mask.dtype}")
+    mask = check_mask(mask)
     result: Array = backend_of(mask).largest_component(mask)
     return result

@@ -6,18 +6,25 @@ import argparse
 import sys
 
 from perf.compare import command as compare
+from perf.gpu import command as gpu
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run one command; return its exit code: 0 done, 1 failed or an objective missed, 2 usage."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of all commands; what it parses has `run`, which returns the exit code."""
+    made = argparse.ArgumentParser(
         prog="python -m perf",
         description="Measure scanstream.",
         epilog="example: python -m perf compare clahe",
     )
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    compare.add_parser(commands)
-    args = parser.parse_args(argv)
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
+    for module in (compare, gpu):
+        module.add_parser(commands)
+    return made
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command; return its exit code: 0 done, 1 failed or an objective missed, 2 usage."""
+    args = parser().parse_args(argv)
     code: int = args.run(args)
     return code
 

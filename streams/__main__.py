@@ -61,9 +61,14 @@ def _run(settings: Settings, lane: str | None) -> int:
 
 def _worker_app(settings: Settings, lane: str) -> Any:
     from engine.enhance import warm
+    from engine.postprocess import warm as warm_features
+    from engine.preprocess import require
+    from engine.routes import Routes
     from streams.app import make_app
 
+    require(settings.preprocess)  # before the worker joins, and not while its first frame waits
     warm()
+    warm_features(Routes.load(settings.routes).features)
     return make_app(settings, lane)
 
 

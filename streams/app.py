@@ -98,6 +98,7 @@ class _Life:
             max_wait_s=settings.max_wait_ms / 1e3,
             slots=settings.infer_slots,
             threads=settings.compute_threads,
+            preprocess=settings.preprocess,
         )
 
     async def on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:

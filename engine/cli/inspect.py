@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
+
 from engine.config import Settings
 from engine.decode import backend_for, decode
-from engine.errors import EngineError
-from engine.ingest.validate import Limits, read_file, split_file
+from engine.errors import EngineError, RejectedInstance
+from engine.ingest.validate import Instance, Limits, read_file, split_file
 from engine.messages import FrameInfo, FrameMessage
 from engine.send import find_files
 
@@ -62,13 +65,13 @@ def inspect(path: Path, settings: Settings) -> Inspected:
         max_object_bytes=settings.max_object_bytes, max_frame_bytes=settings.max_frame_bytes
     )
     try:
-        data = path.read_bytes()
+        data = _read(path, settings.max_object_bytes)
         found.transfer_syntax, _ = split_file(data)
         instance = read_file(data, limits=limits, pixels_only=True)
-        found.decoder = backend_for(instance.first.transfer_syntax_uid).name
+        first = instance.first
+        found.decoder = backend_for(first.transfer_syntax_uid, first.samples_per_pixel).name
         checksum = hashlib.sha256()
-        for info, value in instance:
-            pixels = decode(_message(info, value), max_frame_bytes=settings.max_frame_bytes)
+        for pixels in decoded(instance, settings):
             checksum.update(pixels.astype(pixels.dtype.newbyteorder("<"), copy=False).tobytes())
         many = (len(instance),) if len(instance) > 1 else ()
         found.shape, found.dtype = (*many, *pixels.shape), str(pixels.dtype)
@@ -78,6 +81,19 @@ def inspect(path: Path, settings: Settings) -> Inspected:
     except OSError as error:
         found.error = f"cannot be read: {error.strerror}"
     return found
+
+
+def _read(path: Path, limit: int) -> bytes:
+    """Return what is in the file; raise `RejectedInstance` before reading one that is too large."""
+    if path.stat().st_size > limit:
+        raise RejectedInstance(f"the file has more than {limit} bytes (setting `max_object_bytes`)")
+    return path.read_bytes()
+
+
+def decoded(instance: Instance, settings: Settings) -> Iterator[np.ndarray]:
+    """Yield the stored values of each frame, (rows, columns) or (rows, columns, samples)."""
+    for info, value in instance:
+        yield decode(_message(info, value), max_frame_bytes=settings.max_frame_bytes)
 
 
 def _message(info: FrameInfo, value: bytes | memoryview) -> FrameMessage:

@@ -115,7 +115,11 @@ def _publish_file(path: Path, settings: Settings, publisher: Publisher, stat: bo
     origin = Origin.now("/kafka/send", "stat" if stat else "bulk", settings)
     publisher.publish(
         messages(
-            instance, origin, store=LocalStore(settings.store), inline_limit=settings.inline_limit
+            instance,
+            origin,
+            store=LocalStore(settings.store),
+            inline_limit=settings.inline_limit,
+            wire_codec=settings.wire_codec,
         )
     )
 

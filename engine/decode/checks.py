@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from functools import lru_cache
 
 import numpy as np
 
+from engine.decode.bodies.spill import any_bit
 from engine.errors import DecodeFailed
 from engine.messages import FrameInfo
 
@@ -67,16 +69,63 @@ def only_stored_bits(pixels: np.ndarray, info: FrameInfo) -> np.ndarray:
     are, is returned as it is, without a copy.
     """
     unused = info.bits_allocated - info.bits_stored
-    if unused == 0 or pixels.size == 0:
-        return pixels
-    low, high = (
-        (-(1 << (info.bits_stored - 1)), (1 << (info.bits_stored - 1)) - 1)
-        if info.pixel_representation
-        else (0, (1 << info.bits_stored) - 1)
-    )
-    if low <= int(pixels.min()) and int(pixels.max()) <= high:
+    if unused == 0 or pixels.size == 0 or _all_fit(pixels, info):
         return pixels
     return (pixels << unused) >> unused
+
+
+def _all_fit(pixels: np.ndarray, info: FrameInfo) -> bool:
+    """Return whether no value has a bit above HighBit in use, but the sign's."""
+    if not pixels.flags.c_contiguous or pixels.nbytes < 8:
+        return _within(pixels, info)
+    flat = pixels.reshape(-1).view(np.uint8)
+    whole = flat.size & -8
+    words = flat[:whole].view(np.uint64)
+    words.flags.writeable = False  # one compiled body for both
+    if not words.flags.aligned:
+        return _within(pixels, info)
+    signs, spare = _lanes(info.bits_allocated, info.bits_stored, info.pixel_representation)
+    if int(any_bit(words, signs, np.uint64(info.bits_allocated - 1))) & spare:
+        return False
+    return whole == flat.size or _within(flat[whole:].view(pixels.dtype), info)
+
+
+@lru_cache(maxsize=64)
+def _lanes(allocated: int, stored: int, signed: int) -> tuple[np.uint64, int]:
+    """Return, of 64 bits of values: their sign bits, and all bits that must not be set."""
+    places = range(0, 64, allocated)
+    signs = sum(1 << place + allocated - 1 for place in places) if signed else 0
+    value = sum((1 << stored - signed) - 1 << place for place in places)
+    return np.uint64(signs), ~value & (1 << 64) - 1
+
+
+def _within(pixels: np.ndarray, info: FrameInfo) -> bool:
+    """Return the same as `_all_fit`, of any layout."""
+    if pixels.size == 0:
+        return True
+    bits, signed = info.bits_stored, info.pixel_representation
+    low, high = (-(1 << bits - 1), (1 << bits - 1) - 1) if signed else (0, (1 << bits) - 1)
+    return low <= int(pixels.min()) and int(pixels.max()) <= high
+
+
+def as_promised(raw: np.ndarray, info: FrameInfo) -> np.ndarray:
+    """Return what a codec made in the dtype that the header promises: the same bits if as wide."""
+    dtype = dtype_of(info)
+    return raw.view(dtype) if raw.itemsize == dtype.itemsize else raw.astype(dtype)
+
+
+def extend_sign(values: np.ndarray, precision: int) -> None:
+    """Repeat the highest bit of `precision` bits upwards if the dtype has a sign, else clear it."""
+    unused = values.itemsize * 8 - precision
+    np.left_shift(values, unused, out=values)
+    np.right_shift(values, unused, out=values)
+
+
+def fitting(values: np.ndarray, info: FrameInfo) -> np.ndarray:
+    """Return `values`; raise `DecodeFailed` if one has a bit above HighBit but the sign's."""
+    if only_stored_bits(values, info) is not values:
+        raise DecodeFailed(f"values of the codestream do not fit BitsStored {info.bits_stored}")
+    return values
 
 
 def is_native_order(little_endian: bool) -> bool:

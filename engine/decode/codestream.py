@@ -20,7 +20,10 @@ _END = b"\xff\xd9"  # EOI of JPEG and JPEG-LS, EOC of JPEG 2000
 
 
 class Codestream(NamedTuple):
-    """The size, depth and kind that a codestream declares. `frame_type` is JPEG's SOF marker."""
+    """The size, depth and kind that a codestream declares.
+
+    `frame_type` is JPEG's SOF marker; only JPEG 2000 can say `is_signed`.
+    """
 
     rows: int
     columns: int
@@ -29,6 +32,7 @@ class Codestream(NamedTuple):
     frame_type: int = 0
     component_ids: bytes = b""
     is_jfif: bool = False
+    is_signed: bool = False
 
 
 def check_matches(found: Codestream, info: FrameInfo) -> None:
@@ -82,6 +86,21 @@ def read_jpeg(value: bytes) -> Codestream:
     raise DecodeFailed("the JPEG codestream has no frame header")
 
 
+def next_segment(value: bytes, offset: int) -> tuple[int, bytes, int]:
+    """Return the marker at `offset` or behind it, its segment, and where the next one begins."""
+    while value[offset : offset + 1] == b"\xff" and offset + 4 <= len(value):
+        marker = value[offset + 1]
+        if marker == 0xFF or marker in _ALONE:
+            offset += 1 if marker == 0xFF else 2
+            continue
+        (length,) = struct.unpack_from(">H", value, offset + 2)
+        end = offset + 2 + length
+        if marker == 0xD9 or length < 2 or end > len(value):
+            break
+        return marker, value[offset + 4 : end], end
+    raise DecodeFailed("the JPEG codestream ends before all its components, or a marker is broken")
+
+
 def _frame_header(value: bytes, offset: int, marker: int, is_jfif: bool) -> Codestream:
     end = offset + 10
     if end > len(value) or end + 3 * value[offset + 9] > len(value):
@@ -104,7 +123,8 @@ def read_j2k(value: bytes) -> Codestream:
         raise DecodeFailed(f"the JPEG 2000 codestream has {samples} components")
     if len(set(parts[0::3])) > 1 or set(parts[1::3] + parts[2::3]) != {1}:
         raise DecodeFailed("components of different depth or subsampled ones are not supported")
-    return Codestream(y1 - y0, x1 - x0, samples, (parts[0] & 0x7F) + 1)
+    depth, is_signed = (parts[0] & 0x7F) + 1, bool(parts[0] & 0x80)
+    return Codestream(y1 - y0, x1 - x0, samples, depth, is_signed=is_signed)
 
 
 def check_packets(value: bytes, found: Codestream) -> None:
@@ -154,8 +174,11 @@ def _coding_style(value: bytes, start: int) -> tuple[int, int, int, bytes]:
     return style, layers, levels, sizes
 
 
-def check_rle(value: bytes, info: FrameInfo) -> None:
-    """Raise `DecodeFailed` unless the RLE header can be that of this frame (PS3.5 G.3 to G.5)."""
+def rle_segments(value: bytes, info: FrameInfo) -> list[tuple[int, int]]:
+    """Return where each segment of an RLE frame begins and ends (PS3.5 G.3 to G.5).
+
+    Raises `DecodeFailed` unless the header can be that of this frame.
+    """
     if len(value) < 64:
         raise DecodeFailed("the RLE header is cut off")
     segments, *offsets = struct.unpack_from("<16L", value)
@@ -168,8 +191,21 @@ def check_rle(value: bytes, info: FrameInfo) -> None:
         raise DecodeFailed(f"an RLE frame has at most 15 segments, this one would have {segments}")
     ends = [*offsets[1:segments], len(value)]
     pixels = info.rows * info.columns
-    for start, end in zip(offsets, ends, strict=False):
+    found = list(zip(offsets, ends, strict=False))
+    for start, end in found:
         if not 64 <= start < end <= len(value):
             raise DecodeFailed("a segment of the RLE frame lies outside it")
         if (end - start) // 2 * 128 < pixels:  # two bytes repeat one value at most 128 times
             raise DecodeFailed("a segment of the RLE frame is too short for the frame")
+    return found
+
+
+def is_planar_jpeg_ls(value: bytes) -> bool:
+    """Return whether the first scan of a JPEG-LS codestream is of one component (C.2.3, ILV 0)."""
+    offset = 2
+    while offset + 5 <= len(value):
+        (length,) = struct.unpack_from(">H", value, offset + 2)
+        if value[offset + 1] == 0xDA:
+            return value[offset + 4] == 1
+        offset += 2 + max(2, length)
+    raise DecodeFailed("the JPEG-LS codestream has no scan")

@@ -1,8 +1,7 @@
 """A decoder that may crash or loop, in a process of its own.
 
-GDCM aborts the process on some damaged JPEG frames (an assertion in a destructor), which would take
-the worker and all its frames with it, again and again, since the frame is delivered again. Here it
-costs its frame. The codecs of the other plug-ins have survived the same damage, and run in process.
+A codec that aborts would take the worker and all its frames with it, again and again, since the
+frame is delivered again. Here it costs its frame. Which codecs need it is measured: see `codecs`.
 """
 
 from __future__ import annotations
@@ -18,43 +17,51 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
-from engine.decode.checks import dtype_of, samples_of, shape_of
-from engine.decode.pipes import ANSWER, REQUEST, read_exactly
-from engine.decode.pydicom_backend import PydicomBackend
+from engine.decode.backend import Backend
+from engine.decode.checks import dtype_of, shape_of
+from engine.decode.pipes import ANSWER, REQUEST, Slate, read_exactly
 from engine.errors import DecodeFailed
 from engine.messages import FrameMessage
 
 _ROOT = Path(__file__).resolve().parent.parent.parent
+_KEPT_BYTES = 64 * 1024 * 1024  # a child that served a larger frame gives its memory back
 
 
 class IsolatedBackend:
     """Runs another backend in child processes, one for each thread that decodes at a time."""
 
-    def __init__(self, backend: PydicomBackend) -> None:
+    def __init__(self, backend: Backend) -> None:
         self.name = backend.name
         self.syntaxes = backend.syntaxes
-        self._backend = backend
+        self.most_samples = backend.most_samples
+        self.inner = backend
         self._idle: queue.SimpleQueue[_Child] = queue.SimpleQueue()
         atexit.register(self.close)
 
     def missing(self, syntax: str) -> str | None:
         """Return what to install before `syntax` can be decoded, or None."""
-        return self._backend.missing(syntax)
+        return self.inner.missing(syntax)
 
     def decode(self, message: FrameMessage) -> np.ndarray:
-        """Return stored values, read-only; `DecodeFailed` also where the child crashes or loops."""
+        """Return stored values; `DecodeFailed` also where the child crashes or loops."""
+        info = message.info
+        pixels = np.empty(shape_of(info), dtype_of(info))
         child = self._take()
         try:
-            ok, payload = child.ask(msgspec.msgpack.encode(message))
+            words = child.ask(message, pixels)
         except (OSError, EOFError):
             raise DecodeFailed(f"{self.name} {child.end()} on the frame") from None
-        self._idle.put(child)
-        if not ok:
-            raise DecodeFailed(payload.decode())
-        info = message.info
-        if len(payload) != samples_of(info) * dtype_of(info).itemsize:
-            raise DecodeFailed(f"{self.name} decoded to {len(payload)} bytes")
-        return np.frombuffer(payload, dtype_of(info)).reshape(shape_of(info))
+        if max(len(message.value), pixels.nbytes) > _KEPT_BYTES:
+            child.end()
+        else:
+            self._idle.put(child)
+        if words:
+            raise DecodeFailed(words)
+        return pixels
+
+    def warm(self) -> None:
+        """Start a child, so that the first frame does not wait for it."""
+        self._idle.put(self._take())
 
     def close(self) -> None:
         """End the idle children. A child also ends by itself when this process does."""
@@ -76,29 +83,43 @@ class IsolatedBackend:
 
 
 class _Child:
-    """One process that answers one frame at a time over its standard streams."""
+    """One process that answers one frame at a time over its standard streams and the slate."""
 
     def __init__(self, name: str) -> None:
         path = os.pathsep.join([str(_ROOT), *filter(None, [os.environ.get("PYTHONPATH")])])
+        self.slate = Slate(os.memfd_create("frame"))
+        descriptor = self.slate.descriptor
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "engine.decode.child", name],
+            [sys.executable, "-m", "engine.decode.child", name, str(descriptor)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,  # codecs write there what they like
             env={**os.environ, "PYTHONPATH": path},
+            pass_fds=(descriptor,),
             start_new_session=True,  # Ctrl-C drains the worker, and must not fail its frames
         )
 
-    def ask(self, request: bytes) -> tuple[bool, bytes]:
-        """Send one frame and wait for its answer; raise `OSError` or `EOFError` if it dies."""
+    def ask(self, message: FrameMessage, pixels: np.ndarray) -> str:
+        """Send one frame and fill `pixels`; return why not, or nothing.
+
+        Raises `OSError` or `EOFError` if the child dies.
+        """
         to_child, from_child = self.process.stdin, self.process.stdout
         if to_child is None or from_child is None:
             raise EOFError
-        to_child.write(REQUEST.pack(len(request)))
-        to_child.write(request)
+        value, size = message.value, max(len(message.value), pixels.nbytes)
+        room = self.slate.of(size)
+        room[: len(value)] = value
+        rest = msgspec.msgpack.encode(msgspec.structs.replace(message, value=b""))
+        to_child.write(REQUEST.pack(size, len(value), len(rest)) + rest)
         to_child.flush()
         ok, length = ANSWER.unpack(read_exactly(from_child, ANSWER.size))
-        return ok, read_exactly(from_child, length)
+        if not ok:
+            return read_exactly(from_child, length).decode()
+        if length != pixels.nbytes:
+            return f"decoded to {length} bytes, not {pixels.nbytes}"
+        pixels.reshape(-1)[:] = np.frombuffer(room, pixels.dtype, pixels.size)
+        return ""
 
     def end(self) -> str:
         """Kill the process if it still runs; return how it ended, in words."""
@@ -111,6 +132,8 @@ class _Child:
                     stream.close()
             except OSError:
                 continue  # what could not be flushed has nobody to read it
+        self.slate.close()
+        os.close(self.slate.descriptor)
         code = self.process.wait()
         if code == -signal.SIGALRM:
             return "did not end in time"

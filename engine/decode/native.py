@@ -24,6 +24,7 @@ class NativeBackend:
 
     name = "native"
     syntaxes = SYNTAXES
+    most_samples = 4
 
     def missing(self, syntax: str) -> str | None:
         """Nothing is ever missing: NumPy is enough."""
@@ -84,12 +85,16 @@ def _unpack_bits(value: bytes, info: FrameInfo) -> np.ndarray:
     """Return bits as uint8 0 or 1, the first pixel in the lowest bit (PS3.5 8.1.1).
 
     Frames of one object follow each other without padding, so a frame may begin inside a byte:
-    the value is then all the bytes that the frame touches.
+    the value is then all the bytes, or in big-endian OW all the words, that the frame touches.
     """
-    count = samples_of(info)
-    start = (info.frame_number - 1) * count % 8
-    _check_length(value, -(-(start + count) // 8))
-    bits = np.unpackbits(np.frombuffer(value, np.uint8), bitorder="little")
+    in_words = info.transfer_syntax_uid == BIG_ENDIAN and info.pixel_data_vr == "OW"
+    unit, count = 16 if in_words else 8, samples_of(info)
+    start = (info.frame_number - 1) * count % unit
+    _check_length(value, -(-(start + count) // unit) * unit // 8)
+    octets = np.frombuffer(value, np.uint8)
+    if in_words:
+        octets = octets.view(np.uint16).byteswap().view(np.uint8)
+    bits = np.unpackbits(octets, bitorder="little")
     return bits[start : start + count].reshape(shape_of(info))
 
 

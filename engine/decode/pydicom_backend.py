@@ -1,4 +1,4 @@
-"""Compressed pixels through pydicom, the plug-in pinned for each transfer syntax.
+"""Compressed pixels through pydicom, the plug-in pinned: the second decoder of each syntax.
 
 Pinned, because pydicom otherwise tries every plug-in that it finds, in an order of its own, and
 two of them may differ in a lossy frame.
@@ -14,26 +14,13 @@ from typing import Any
 import numpy as np
 from pydicom.pixels.decoders.base import get_decoder
 
-from engine.decode import codestream
-from engine.decode.checks import only_stored_bits, shape_of
-from engine.errors import DecodeFailed
-from engine.messages import FrameInfo, FrameMessage
+from engine.decode.checks import fitting, shape_of
+from engine.decode.syntaxes import HTJ2K, JPEG_2000, JPEG_LOSSLESS, JPEG_LOSSY, JPEG_LS, RLE
+from engine.decode.vetting import photometric, vetted
+from engine.messages import FrameMessage
 
 logging.getLogger("pydicom").setLevel(logging.CRITICAL)  # its records quote identifiers
 
-RLE = "1.2.840.10008.1.2.5"
-_JPEG = "1.2.840.10008.1.2.4."
-_EXTENDED = _JPEG + "51"
-_JPEG_LS = frozenset({_JPEG + "80", _JPEG + "81"})
-_J2K = frozenset(_JPEG + part for part in ("90", "91", "201", "202", "203"))
-_FRAME_TYPES = {  # the SOF markers that a syntax allows (PS3.5 8.2.1, 8.2.3)
-    _JPEG + "50": {0xC0},
-    _EXTENDED: {0xC0, 0xC1},
-    _JPEG + "57": {0xC3},
-    _JPEG + "70": {0xC3},
-    _JPEG + "80": {0xF7},
-    _JPEG + "81": {0xF7},
-}
 _NO_OFFSETS = b"\xfe\xff\x00\xe0\x00\x00\x00\x00"  # an empty Basic Offset Table (PS3.5 A.4)
 _DELIMITER = b"\xfe\xff\xdd\xe0\x00\x00\x00\x00"
 
@@ -46,6 +33,7 @@ class PydicomBackend:
     plugin: str
     package: str
     syntaxes: frozenset[str]
+    most_samples: int = 4
 
     def missing(self, syntax: str) -> str | None:
         """Return what to install before `syntax` can be decoded, or None."""
@@ -64,21 +52,18 @@ class PydicomBackend:
             "bits_allocated": info.bits_allocated,
             "bits_stored": info.bits_stored,
             "pixel_representation": info.pixel_representation,
-            "photometric_interpretation": _check(message.value, info),
+            "photometric_interpretation": photometric(vetted(message.value, info), info),
             "planar_configuration": info.planar_configuration,
         }
         pixels, _ = get_decoder(info.transfer_syntax_uid).as_array(
             _encapsulated(message.value),
             index=0,
             raw=True,
-            validate=False,  # done in `_check`, without pydicom's warnings
+            validate=False,  # done in `vetted`, without pydicom's warnings
             decoding_plugin=self.plugin,
             **options,
         )
-        pixels = pixels.reshape(shape_of(info))
-        if only_stored_bits(pixels, info) is not pixels:
-            raise DecodeFailed(f"values of the codestream do not fit BitsStored {info.bits_stored}")
-        return pixels
+        return fitting(pixels.reshape(shape_of(info)), info)
 
 
 def _encapsulated(value: bytes) -> bytes:
@@ -88,56 +73,10 @@ def _encapsulated(value: bytes) -> bytes:
     return b"".join((_NO_OFFSETS, item, value, padding, _DELIMITER))
 
 
-def _check(value: bytes, info: FrameInfo) -> str:
-    """Refuse what the decoders must not see; return the photometric interpretation to decode by."""
-    syntax = info.transfer_syntax_uid
-    if syntax == RLE:
-        codestream.check_rle(value, info)
-        return info.photometric_interpretation
-    if syntax in _J2K:
-        found = codestream.read_j2k(value)
-        codestream.check_matches(found, info)
-        codestream.check_packets(value, found)
-        codestream.check_complete(value)
-        return info.photometric_interpretation
-    found = codestream.read_jpeg(value)
-    if syntax == _EXTENDED and found.precision != 8:
-        raise DecodeFailed(
-            "gdcm cannot decode JPEG Extended of 12 bits, and no other decoder is here"
-        )
-    if found.frame_type not in _FRAME_TYPES[syntax]:
-        raise DecodeFailed(
-            f"the codestream is of another kind (SOF marker 0x{found.frame_type:02X}) than its "
-            "transfer syntax"
-        )
-    codestream.check_matches(found, info)
-    codestream.check_complete(value)
-    return _photometric(found, info)
-
-
-def _photometric(found: codestream.Codestream, info: FrameInfo) -> str:
-    """Return what pydicom would correct the interpretation to, so that it does not warn.
-
-    Component ids in ASCII say RGB, a JFIF segment says YBR.
-    """
-    given = info.photometric_interpretation
-    if info.samples_per_pixel != 3:
-        return given
-    if found.component_ids in (b"RGB", b"rgb"):
-        return "RGB"
-    if found.is_jfif and "YBR" not in given:
-        return "YBR_FULL_422" if info.transfer_syntax_uid == _JPEG + "50" else "YBR_FULL"
-    return given
-
-
 BACKENDS = (
     PydicomBackend("pylibjpeg-rle", "pylibjpeg", "pylibjpeg-rle", frozenset({RLE})),
-    PydicomBackend(
-        "gdcm",
-        "gdcm",
-        "python-gdcm",
-        frozenset(_JPEG + part for part in ("50", "51", "57", "70")),
-    ),
-    PydicomBackend("pyjpegls", "pyjpegls", "pyjpegls", _JPEG_LS),
-    PydicomBackend("openjpeg", "pylibjpeg", "pylibjpeg-openjpeg", _J2K),
+    # JPEG Extended of 8 bits only: 12 are refused by pydicom.
+    PydicomBackend("gdcm", "gdcm", "python-gdcm", JPEG_LOSSY | JPEG_LOSSLESS),
+    PydicomBackend("pyjpegls", "pyjpegls", "pyjpegls", JPEG_LS),
+    PydicomBackend("pylibjpeg-openjpeg", "pylibjpeg", "pylibjpeg-openjpeg", JPEG_2000 | HTJ2K),
 )

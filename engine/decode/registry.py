@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
+from engine import wire
+from engine.decode import codecs
+from engine.decode.backend import Backend
 from engine.decode.checks import check_decoded, check_pixel_module, in_short
 from engine.decode.isolated import IsolatedBackend
 from engine.decode.native import NativeBackend
-from engine.decode.pydicom_backend import BACKENDS as PYDICOM_BACKENDS
+from engine.decode.numba_backend import BACKENDS as NUMBA_BACKENDS
 from engine.errors import DecodeFailed, FrameError
 from engine.messages import FrameMessage
-
-
-class Backend(Protocol):
-    """One decoder. Add one by writing a module like `native.py` and naming it in `BACKENDS`."""
-
-    @property
-    def name(self) -> str:
-        """What `scanstream inspect` calls it."""
-
-    @property
-    def syntaxes(self) -> frozenset[str]:
-        """Transfer syntax UIDs that it serves."""
-
-    def missing(self, syntax: str) -> str | None:
-        """Return what to install before `syntax` can be decoded, or None if it can be now."""
-
-    def decode(self, message: FrameMessage) -> np.ndarray:
-        """Return stored values; raise `DecodeFailed` or whatever the codec raises."""
 
 
 class Availability(NamedTuple):
@@ -39,29 +25,44 @@ class Availability(NamedTuple):
     missing: str | None
 
 
-# The first backend in the list that lacks nothing serves the syntax: faster ones go in front.
+# The first backend in the list that lacks nothing serves the syntax: the fastest measured one that
+# is bit-exact goes in front (docs/decoders.md). The others are what it is checked against.
 BACKENDS: tuple[Backend, ...] = (
     NativeBackend(),
-    *(IsolatedBackend(one) if one.name == "gdcm" else one for one in PYDICOM_BACKENDS),
+    *NUMBA_BACKENDS,
+    *(IsolatedBackend(one) if one.name in codecs.CRASHING else one for one in codecs.BACKENDS),
 )
 
 
 def available() -> dict[str, Availability]:
-    """Return, for every transfer syntax UID known here, who serves it and what is missing."""
+    """Return, for every transfer syntax UID known here, who serves it and what is missing.
+
+    Where none can, it is the preferred one and what that needs.
+    """
     found: dict[str, Availability] = {}
     for backend in BACKENDS:
         for syntax in backend.syntaxes:
-            if syntax not in found or found[syntax].missing is not None:
-                found[syntax] = Availability(backend.name, backend.missing(syntax))
+            one = Availability(backend.name, backend.missing(syntax))
+            if syntax not in found or (found[syntax].missing and one.missing is None):
+                found[syntax] = one
     return dict(sorted(found.items()))
 
 
-def backend_for(syntax: str) -> Backend:
+def decoders_of(syntax: str, samples_per_pixel: int = 1) -> list[Backend]:
+    """Return the backends that can decode `syntax` here, the one that serves it first."""
+    return [one for one in _serving(syntax, samples_per_pixel) if one.missing(syntax) is None]
+
+
+def _serving(syntax: str, samples_per_pixel: int) -> Iterator[Backend]:
+    for backend in BACKENDS:
+        if syntax in backend.syntaxes and samples_per_pixel <= backend.most_samples:
+            yield backend
+
+
+def backend_for(syntax: str, samples_per_pixel: int = 1) -> Backend:
     """Return the backend that serves `syntax`; raise `DecodeFailed` saying what is missing."""
     lacking = []
-    for backend in BACKENDS:
-        if syntax not in backend.syntaxes:
-            continue
+    for backend in _serving(syntax, samples_per_pixel):
         missing = backend.missing(syntax)
         if missing is None:
             return backend
@@ -79,13 +80,13 @@ def decode(message: FrameMessage, *, max_frame_bytes: int) -> np.ndarray:
     uint8) in this machine's byte order; it may be a read-only view of `message.value`. Values have
     no bits set above HighBit but the sign's (PS3.5 8.1.1); YBR_FULL_422 is expanded.
 
-    Raises `DecodeFailed`: the header cannot be right, a frame over `max_frame_bytes`, bytes that
-    disagree with the header (checked before anything is allocated), no decoder, a decoder's error.
+    Raises `DecodeFailed`: the header cannot be right, a frame over `max_frame_bytes`, a damaged or
+    unknown wire codec, bytes that disagree with the header (checked before anything is allocated),
+    no decoder, a decoder's error.
     """
-    if message.codec != "none":
-        raise DecodeFailed("the header x-codec names a codec that this version does not know")
     check_pixel_module(message.info, max_frame_bytes=max_frame_bytes)
-    backend = backend_for(message.info.transfer_syntax_uid)
+    message = wire.opened(message)
+    backend = backend_for(message.info.transfer_syntax_uid, message.info.samples_per_pixel)
     try:
         pixels = backend.decode(message)
     except FrameError:

@@ -15,6 +15,7 @@ from engine.errors import RejectedInstance
 from engine.ingest.validate import Instance
 from engine.keys import object_key
 from engine.messages import Claim, FrameMessage, Lane
+from engine.wire import NONE, encode
 
 
 class Store(Protocol):
@@ -62,21 +63,25 @@ def keep(store: Store, key: str, data: bytes) -> None:
 
 
 def messages(
-    instance: Instance, origin: Origin, *, store: Store, inline_limit: int
+    instance: Instance, origin: Origin, *, store: Store, inline_limit: int, wire_codec: str = NONE
 ) -> Iterator[FrameMessage]:
     """Yield one message a frame, in frame order.
 
-    A frame of more than `inline_limit` bytes is stored first and travels as a claim check.
+    A frame of more than `inline_limit` bytes is stored first and travels as a claim check, as it
+    is: the same object sent again after an upgrade must find the same bytes under its key. With
+    `wire_codec` `auto` the others pass the wire codec, in the caller's thread, without the GIL.
     """
     stamp = datetime.fromtimestamp(origin.accepted_ns / 1e9, UTC).isoformat()
     trace = secrets.token_hex(16)
     for info, pixels in instance:
-        claim, value = None, bytes(pixels)
+        claim, codec, value = None, NONE, bytes(pixels)
         if len(value) > inline_limit:
             key = object_key(f"{info.sop_instance_uid}/{info.frame_number}")
             keep(store, key, value)
             claim = Claim(key=key, length=len(value), sha256=hashlib.sha256(value).hexdigest())
             value = b""
+        elif wire_codec == "auto":
+            codec, value = encode(info, value)
         yield FrameMessage(
             info=info,
             value=value,
@@ -86,5 +91,6 @@ def messages(
             accepted_ns=origin.accepted_ns,
             deadline_ms=origin.deadline_ms,
             lane=origin.lane,
+            codec=codec,
             claim=claim,
         )

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from engine.errors import RejectedInstance
-from engine.ingest.elements import Block
+from engine.ingest.elements import MAX_VALUE_BYTES, Block
+from engine.ingest.macros import frame_fields
+from engine.ingest.palette import palette
 from engine.ingest.pixels import Layout
-from engine.messages import FrameInfo
+from engine.messages import FrameInfo, Palette
 
+MAX_FRAMES: Final = 1 << 18
 MAX_WORD: Final = 128
 MAX_WORDS: Final = 32
 
@@ -34,42 +37,6 @@ _SAMPLES_OF: Final = {
     "YBR_ICT": 3,
     "YBR_RCT": 3,
 }
-
-
-class _Place(NamedTuple):
-    """Where an attribute of a frame is in an enhanced object (PS3.3 C.7.6.16.2)."""
-
-    macro: str
-    keyword: str
-    number: int
-
-
-# field of FrameInfo: at the top of a classic object (keyword, count), in an enhanced one
-_NUMBERS: Final[dict[str, tuple[str, int, _Place | None]]] = {
-    "rescale_slope": (
-        "RescaleSlope", 1, _Place("PixelValueTransformationSequence", "RescaleSlope", 1)
-    ),
-    "rescale_intercept": (
-        "RescaleIntercept", 1, _Place("PixelValueTransformationSequence", "RescaleIntercept", 1)
-    ),
-    "window_center": ("WindowCenter", 0, _Place("FrameVOILUTSequence", "WindowCenter", 0)),
-    "window_width": ("WindowWidth", 0, _Place("FrameVOILUTSequence", "WindowWidth", 0)),
-    "pixel_spacing": ("PixelSpacing", 2, _Place("PixelMeasuresSequence", "PixelSpacing", 2)),
-    "slice_thickness": (
-        "SliceThickness", 1, _Place("PixelMeasuresSequence", "SliceThickness", 1)
-    ),
-    "image_position_patient": (
-        "ImagePositionPatient", 3, _Place("PlanePositionSequence", "ImagePositionPatient", 3)
-    ),
-    "image_orientation_patient": (
-        "ImageOrientationPatient", 6,
-        _Place("PlaneOrientationSequence", "ImageOrientationPatient", 6),
-    ),
-    "trigger_time": (
-        "TriggerTime", 1,
-        _Place("CardiacSynchronizationSequence", "NominalCardiacTriggerDelayTime", 1),
-    ),
-}  # fmt: skip
 
 
 def uid(block: Block, keyword: str) -> str:
@@ -103,8 +70,8 @@ def layout(block: Block, *, max_frame_bytes: int) -> Layout:
     )
     if not (1 <= size.rows <= 65535 and 1 <= size.columns <= 65535):
         raise RejectedInstance("Rows and Columns must be 1 to 65535")
-    if not 1 <= size.frames < 2**31 - 1:
-        raise RejectedInstance("NumberOfFrames is not a number of frames")
+    if not 1 <= size.frames <= MAX_FRAMES:
+        raise RejectedInstance(f"NumberOfFrames must be 1 to {MAX_FRAMES}")
     if size.frame_bytes > max_frame_bytes:
         raise RejectedInstance(
             f"a decoded frame would have more than {max_frame_bytes} bytes"
@@ -162,8 +129,15 @@ def _pixel_data_vr(block: Block) -> str:
     return vr if vr in ("OB", "OW") else ""
 
 
+def _palette(block: Block) -> Palette | None:
+    is_palette = block.text("PhotometricInterpretation") == "PALETTE COLOR"
+    return palette(block) if is_palette else None
+
+
 class FrameInfos(Sequence[FrameInfo]):
     """One `FrameInfo` a frame, each made when asked for; index 0 is frame number 1.
+
+    The fields that a frame has of its own are read and checked at once, and kept.
 
     With `pixels_only` the UIDs may be missing (they are empty then) and no geometry is read.
     """
@@ -180,7 +154,6 @@ class FrameInfos(Sequence[FrameInfo]):
         planar = block.whole("PlanarConfiguration") or 0
         if planar not in (0, 1):
             raise RejectedInstance("PlanarConfiguration must be 0 or 1")
-        self._block, self._size, self._pixels_only = block, size, pixels_only
         self._common: dict[str, Any] = {
             **{field: "" if pixels_only else uid(block, keyword) for field, keyword in _UIDS},
             "transfer_syntax_uid": transfer_syntax_uid,
@@ -193,78 +166,27 @@ class FrameInfos(Sequence[FrameInfo]):
             "planar_configuration": planar,
             "pixel_data_vr": _pixel_data_vr(block),
             **({} if pixels_only else _context(block, keywords)),
+            "palette": None if pixels_only else _palette(block),
         }
-        self._shared = None if pixels_only else block.item("SharedFunctionalGroupsSequence")
-        self._groups = [] if pixels_only else self._per_frame()
+        self._frames = size.frames
         # A value that cannot be is found here, before anything is stored.
+        self._fields = [{}] if pixels_only else frame_fields(block, size.frames)
         self.first: FrameInfo = self[0]
-        for index in range(1, size.frames if self._groups else 1):
-            self[index]
-
-    def _per_frame(self) -> list[Block]:
-        groups: list[Block] = []
-        for group in self._block.items("PerFrameFunctionalGroupsSequence"):
-            groups.append(group)
-            if len(groups) > self._size.frames:
-                break
-        if groups and len(groups) != self._size.frames:
-            raise RejectedInstance(
-                "PerFrameFunctionalGroupsSequence does not have NumberOfFrames items"
-            )
-        return groups
 
     def __len__(self) -> int:
-        return self._size.frames
+        return self._frames
 
     def __getitem__(self, index: Any) -> Any:
         if not 0 <= index < len(self):
             raise IndexError(index)
-        if self._pixels_only:
-            return FrameInfo(frame_number=index + 1, **self._common)
-        group = self._groups[index] if self._groups else None
-        found = {name: self._numbers(name, group) for name in _NUMBERS}
-        return FrameInfo(frame_number=index + 1, **self._common, **_fields(found))
-
-    def _numbers(self, name: str, group: Block | None) -> list[float]:
-        """Look in the frame's functional groups, the shared ones, then the top of the object."""
-        keyword, count, place = _NUMBERS[name]
-        for functional in (group, self._shared):
-            if place is None or functional is None:
-                continue
-            macro = functional.item(place.macro)
-            if macro is not None and (values := macro.numbers(place.keyword)):
-                return _counted(place.keyword, values, place.number)
-        return _counted(keyword, self._block.numbers(keyword), count)
-
-
-def _counted(keyword: str, values: list[float], count: int) -> list[float]:
-    """Check the number of values; a count of 0 takes the first of any number."""
-    if count and values and len(values) != count:
-        raise RejectedInstance(f"{keyword} must have {count} value(s)")
-    return values[:count] if count else values[:1]
-
-
-def _fields(found: dict[str, list[float]]) -> dict[str, Any]:
-    """Turn lists of values into the fields of `FrameInfo`; what is absent keeps its default."""
-    if any(value <= 0 for value in found["pixel_spacing"]):
-        raise RejectedInstance("PixelSpacing must be above zero")
-    if found["rescale_slope"] == [0.0]:
-        raise RejectedInstance("RescaleSlope must not be zero")
-    fields: dict[str, Any] = {
-        name: values[0] if len(values) == 1 else tuple(values)
-        for name, values in found.items()
-        if values
-    }
-    if fields.get("window_width", 0.0) <= 0:  # no VOI window at all (PS3.3 C.11.2.1.2)
-        fields.pop("window_width", None)
-        fields.pop("window_center", None)
-    return fields
+        fields = self._fields[index if len(self._fields) > 1 else 0]
+        return FrameInfo(frame_number=index + 1, **self._common, **fields)
 
 
 def keyword_value(block: Block, keyword: str) -> str | float | list[str | float] | None:
     """Return what routes match on: text or numbers; None when absent, binary or oversized."""
     found = block.value(keyword)
-    if found is None:
+    if found is None or len(found[1]) > MAX_VALUE_BYTES:
         return None
     vr, _ = found
     values: list[str | float]

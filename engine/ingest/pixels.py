@@ -8,8 +8,9 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from engine.errors import RejectedInstance
-from engine.ingest.elements import UNDEFINED, Block, Element, Encoding
+from engine.ingest.elements import Block, Element
 from engine.ingest.syntaxes import MAGIC, Family
+from engine.ingest.walk import UNDEFINED, Encoding
 
 MAX_FRAGMENTS = 1 << 18
 
@@ -41,8 +42,8 @@ class Layout(NamedTuple):
 class NativeFrames:
     """The frames of native PixelData, in place: frame `i` is `frames[i]`, from 0.
 
-    Frames follow one another without padding (PS3.5 8.1.1), so one of single bits, or of bytes in
-    big-endian words, may begin inside a byte or a word: it is all those that it touches.
+    Frames follow one another without padding (PS3.5 8.1.1), so one of single bits, or of bits or
+    bytes in big-endian words, may begin inside a byte or a word: it is all those that it touches.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class NativeFrames:
             raise RejectedInstance("PixelData is shorter than its rows, columns and frames")
         self._data = buffer[element.start : element.start + element.length]
         self._frame_bits = layout.frame_bits
-        swapped = not encoding.little and element.vr == "OW" and layout.bits_allocated == 8
+        swapped = not encoding.little and element.vr == "OW" and layout.bits_allocated <= 8
         self._unit_bits = 16 if swapped else 8
 
     def __getitem__(self, index: int) -> memoryview:

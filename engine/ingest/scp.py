@@ -11,6 +11,7 @@ from typing import Any, Final
 from pynetdicom import AE, AllStoragePresentationContexts, evt
 from pynetdicom.sop_class import Verification
 
+from engine import wire
 from engine.config import Settings
 from engine.errors import DependencyAway, RejectedInstance
 from engine.ingest.frames import Origin, Store, keep, messages
@@ -66,6 +67,9 @@ class Gateway:
     def start(self) -> None:
         """Listen; raise `OSError` when the port is taken."""
         silence_dicom_libraries()
+        if self._settings.wire_codec == "auto":
+            # Beside listening: only a frame that comes within the first seconds waits for it.
+            threading.Thread(target=wire.warm, name="warm").start()
         ae = AE(ae_title=self._settings.ae_title)
         ae.maximum_associations = self._settings.max_associations
         ae.acse_timeout = ACSE_TIMEOUT_S
@@ -149,7 +153,13 @@ class Gateway:
             )
         keep(self._store, object_key(instance.sop_instance_uid), event.encoded_dataset())
         self._publisher.publish(
-            messages(instance, origin, store=self._store, inline_limit=self._settings.inline_limit)
+            messages(
+                instance,
+                origin,
+                store=self._store,
+                inline_limit=self._settings.inline_limit,
+                wire_codec=self._settings.wire_codec,
+            )
         )
 
     def _origin(self, event: Any) -> Origin:

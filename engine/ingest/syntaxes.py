@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Literal, NamedTuple
 
 from engine.errors import RejectedInstance
-from engine.ingest.elements import Encoding
+from engine.ingest.walk import Encoding
 
 Family = Literal["native", "rle", "jpeg", "jpeg2000"]
 

@@ -14,10 +14,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from engine.errors import RejectedInstance
-from engine.ingest.elements import Block, Encoding, read_head
+from engine.ingest.elements import Block
 from engine.ingest.header import FrameInfos, layout
 from engine.ingest.pixels import Frames, Layout, NativeFrames, encapsulated
 from engine.ingest.syntaxes import EXPLICIT_LITTLE, MAGIC, Syntax, syntax_of
+from engine.ingest.walk import Encoding, read_head
 from engine.messages import FrameInfo
 
 MIB: Final = 1024 * 1024
@@ -166,14 +167,15 @@ def _frames(block: Block, syntax: Syntax, caps: Limits) -> tuple[Layout, Frames]
 def _encoding(buffer: memoryview, named: Encoding, *, may_lie: bool) -> Encoding:
     """Return how the data set is encoded: as its transfer syntax says, or it is refused.
 
-    The first element is of group 0008 and has a VR or none. With `may_lie` the element is believed.
+    The first element has a VR or none, and is of a low group, 0008 but where private ones come
+    first: in the other byte order its number would be high. With `may_lie` the VR is believed.
     """
     if len(buffer) < 8:
         raise RejectedInstance("the data set is empty")
     (group,) = struct.unpack_from(named.order + "H", buffer, 0)
     vr = bytes(buffer[4:6])
     explicit = vr.isalpha() and vr.isupper()
-    if group != 0x0008 or (explicit != named.explicit and not may_lie):
+    if not 0x0002 < group <= 0x00FF or (explicit != named.explicit and not may_lie):
         raise RejectedInstance("the data set is not encoded in its transfer syntax")
     return Encoding(explicit=explicit, little=named.little)
 

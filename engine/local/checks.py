@@ -53,6 +53,7 @@ def run_checks(settings: Settings) -> Iterator[Check]:
     yield _model()
     yield _processor()
     yield _precision(settings)
+    yield _dali(settings)
     yield _gpu()
     yield _shared_memory()
     yield _disk(settings)
@@ -150,6 +151,17 @@ def _precision(settings: Settings) -> Check:
     chosen = ("bf16" if able else "fp32") if settings.precision == "auto" else settings.precision
     found = f"setting `precision` is {settings.precision}: OpenVINO computes in {chosen}"
     return Check(name="precision", state="ok", found=found)
+
+
+def _dali(settings: Settings) -> Check:
+    chosen = f"setting `preprocess` is {settings.preprocess}"
+    try:
+        version = importlib.metadata.version("nvidia-dali-cuda120")
+    except importlib.metadata.PackageNotFoundError:
+        state: State = "missing" if settings.preprocess == "dali" else "absent"
+        cure = "needed for `preprocess` = dali only: pip install nvidia-dali-cuda120"
+        return Check(name="dali", state=state, found=f"{chosen}; no DALI", cure=cure)
+    return Check(name="dali", state="ok", found=f"{chosen}; DALI {version}")
 
 
 def _gpu() -> Check:

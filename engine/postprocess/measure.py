@@ -59,7 +59,7 @@ def _finding(
     pixels = int(by_row.sum())
     x = float(by_column @ np.arange(len(by_column))) / pixels
     y = float(by_row @ np.arange(len(by_row))) / pixels
-    pixel_mm2 = _pixel_area(pixel_spacing)
+    pixel_mm2 = pixel_area(pixel_spacing)
     return Finding(
         label=label,
         pixels=pixels,
@@ -69,7 +69,7 @@ def _finding(
     )
 
 
-def _pixel_area(pixel_spacing: tuple[float, float] | None) -> float | None:
+def pixel_area(pixel_spacing: tuple[float, float] | None) -> float | None:
     """Return a pixel's area in mm², None where PixelSpacing cannot be used."""
     if pixel_spacing is None:
         return None

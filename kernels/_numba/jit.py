@@ -42,6 +42,14 @@ def native(frame: Array) -> Array:
     return view
 
 
+def floating(frame: Array) -> Array:
+    """Return `frame` as `native` does, as float32 where that holds every value, else float64.
+
+    For bodies that compute in float64 anyway: two types to compile for.
+    """
+    return native(frame.astype(np.result_type(frame.dtype, np.float32), copy=False))
+
+
 def _widened(dtype: np.dtype[Any]) -> np.dtype[Any]:
     if dtype == np.int8:
         return np.dtype(np.int16)

@@ -38,14 +38,28 @@ def _sums(values: Array) -> tuple[np.int64, np.int64]:
 @compiled
 def _moments(values: Array) -> tuple[float, float]:
     """Return mean and variance, in two passes (one pass cancels where the mean is large)."""
-    total = 0.0
-    for i in range(values.size):
-        total += np.float64(values[i])
-    mean = total / values.size
-    squares = 0.0
-    for i in range(values.size):
-        squares += (np.float64(values[i]) - mean) ** 2
-    return mean, squares / values.size
+    mean = _sum_of_powers(values, 0.0, False) / values.size
+    return mean, _sum_of_powers(values, mean, True) / values.size
+
+
+@compiled
+def _sum_of_powers(values: Array, middle: float, squared: bool) -> float:
+    """Return the sum of `values - middle`, or of its squares; four sums, as one is a chain."""
+    a = b = c = d = 0.0
+    whole = values.size // 4 * 4
+    for i in range(0, whole, 4):
+        p = np.float64(values[i]) - middle
+        q = np.float64(values[i + 1]) - middle
+        r = np.float64(values[i + 2]) - middle
+        s = np.float64(values[i + 3]) - middle
+        a += p * p if squared else p
+        b += q * q if squared else q
+        c += r * r if squared else r
+        d += s * s if squared else s
+    for i in range(whole, values.size):
+        p = np.float64(values[i]) - middle
+        a += p * p if squared else p
+    return (a + b) + (c + d)
 
 
 @compiled

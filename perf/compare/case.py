@@ -26,7 +26,8 @@ class Case:
     """A speed: measured on one core, then by one process on each of two cores at once.
 
     `name` is `<row>/<rival>`; `target` is the ratio ours / theirs to reach. `prepare` runs in the
-    measuring process, which is pinned to its core: both sides get one thread.
+    measuring process, which is pinned to its core: both sides get one thread. `bound` says what
+    bounds the row where it falls short; it is shown only then.
     """
 
     name: str
@@ -34,13 +35,14 @@ class Case:
     unit: str
     target: float
     prepare: Callable[[], Prepared]
+    bound: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figure:
     """Anything else, such as a size: `measure` returns ours, theirs, whether equal, and a note.
 
-    `ratio_of` makes the ratio of (ours, theirs); by default a higher figure is better.
+    The ratio is ours / theirs, or theirs / ours where `lower_is_better`. `bound` as in `Case`.
     """
 
     name: str
@@ -49,6 +51,7 @@ class Figure:
     target: float
     measure: Callable[[], tuple[float, float, bool, str]]
     lower_is_better: bool = False
+    bound: str = ""
 
 
 Entry: TypeAlias = Case | Figure

@@ -72,6 +72,7 @@ def measure(entry: Entry, *, rounds: int, seconds: float, progress: Progress) ->
             ]
             progress(f"{count} core{'s' if count > 1 else ''} done")
         found.append(_summed(count, pairs))
+    met = ready.equal and all(one.ratio >= entry.target for one in found)
     return Row(
         name=entry.name,
         ours=found[0].ours,
@@ -81,8 +82,8 @@ def measure(entry: Entry, *, rounds: int, seconds: float, progress: Progress) ->
         ratio=found[0].ratio,
         target=entry.target,
         equal=ready.equal,
-        met=ready.equal and all(one.ratio >= entry.target for one in found),
-        note=ready.note,
+        met=met,
+        note=_note(ready.note, met, entry.bound),
         on_cores=found,
     )
 
@@ -90,6 +91,7 @@ def measure(entry: Entry, *, rounds: int, seconds: float, progress: Progress) ->
 def _figure(entry: Figure) -> Row:
     ours, theirs, equal, note = entry.measure()
     ratio = theirs / ours if entry.lower_is_better else ours / theirs
+    met = equal and ratio >= entry.target
     return Row(
         name=entry.name,
         ours=ours,
@@ -99,9 +101,14 @@ def _figure(entry: Figure) -> Row:
         ratio=ratio,
         target=entry.target,
         equal=equal,
-        met=equal and ratio >= entry.target,
-        note=note,
+        met=met,
+        note=_note(note, met, entry.bound),
     )
+
+
+def _note(note: str, met: bool, bound: str) -> str:
+    """Return the note, with what bounds a row that falls short."""
+    return " ".join(part for part in (note, "" if met else bound) if part)
 
 
 def _summed(cores: int, pairs: list[tuple[float, float]]) -> OnCores:

@@ -15,12 +15,25 @@ def as_json(machine: dict[str, object], commit: str, command: str, rows: list[Ro
     return msgspec.json.format(msgspec.json.encode(report), indent=2)
 
 
+INTRODUCTION = """# Performance: ours against what a user would pick instead
+
+Written by `python -m perf compare --markdown`, from one run; the same run as JSON is
+`perf/results/compare.json`. Both sides of a row run in turn, in short rounds, in one process that
+is pinned to a core, each with one thread; a figure is the median over the rounds, and the ratio is
+the median of the rounds' ratios, with their smallest and largest. The figures of two cores are two
+such processes at once. Before anything is timed, the row checks that both sides compute the same.
+A missed target stays in the table, and its note says what bounds it.
+`null/itself` has the same work on both sides: it shows what the harness and the machine add.
+"""
+
+
 def as_markdown(report: dict[str, Any]) -> str:
     """Return the page for what `as_json` wrote, decoded."""
     machine = report["machine"]
     vector = ", ".join(machine["vector"]) or "none of AVX2, AVX-512, AMX"
     packages = ", ".join(f"{name} {version}" for name, version in machine["packages"].items())
     head = [
+        INTRODUCTION,
         f"Machine: {machine['cpu']}, {machine['cores']} cores, {machine['memory_gib']} GiB, "
         f"{vector}; {machine['system']}, Python {machine['python']}. {packages}.",
         "",

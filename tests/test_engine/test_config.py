@@ -45,6 +45,7 @@ def test_settings_survive_the_way_to_a_child_process() -> None:
         ({"SCANSTREAM_PORT": "70000"}, "port"),
         ({"SCANSTREAM_TRIES": "0"}, "tries"),
         ({"SCANSTREAM_PRECISION": "fp8"}, "precision"),
+        ({"SCANSTREAM_PREPROCESS": "opencv"}, "preprocess"),
         ({"SCANSTREAM_AE_TITLE": "x" * 17}, "ae_title"),
         ({"SCANSTREAM_LOG_LEVEL": "loud"}, "log_level"),
     ],

@@ -22,6 +22,7 @@ from engine.ingest import header, scp
 from engine.ingest.syntaxes import SYNTAXES
 from engine.messages import Finding
 from engine.postprocess.masks import encode_mask
+from perf.__main__ import parser as perf_parser
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 DOCS = CHECKOUT / "docs"
@@ -72,8 +73,12 @@ def test_every_command_in_the_documents_exists(page: str, words: list[str]) -> N
         targets = re.findall(r"^([a-z]+):", (CHECKOUT / "Makefile").read_text(), re.MULTILINE)
         assert rest[0] in targets
     elif program == "python":
-        assert rest[:2] == ["-m", "streams"]
-        assert f'"{rest[2]}"' in (CHECKOUT / "streams" / "__main__.py").read_text()
+        assert rest[0] == "-m"
+        if rest[1] == "perf":
+            perf_parser().parse_args(rest[2:])
+        else:
+            assert rest[1] == "streams"
+            assert f'"{rest[2]}"' in (CHECKOUT / "streams" / "__main__.py").read_text()
     else:
         assert program in FOREIGN, f"{page}: {program}"
 
@@ -115,7 +120,7 @@ def test_settings_in_the_documents_exist(page: Path) -> None:
     assert variables <= names | {"config", "ready_file"}
     for block in blocks(page, "toml"):
         assert set(re.findall(r"^(\w+) = ", block, re.MULTILINE)) <= names | {
-            "name", "match", "chain", "model",  # a route's
+            "name", "match", "chain", "model", "features",  # a route's
         }  # fmt: skip
 
 

@@ -37,9 +37,12 @@ def info_of(pixels: Any, **changed: Any) -> FrameInfo:
 
 @pytest.mark.parametrize("shape", [(256, 256), (512, 512), (100, 231), (1, 1), (3, 700)])
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
-def test_cine_gives_uint8_256(shape: tuple[int, int], dtype: type) -> None:
+@pytest.mark.parametrize("chain", ["cine", "enhance", "plain"])
+def test_a_chain_gives_uint8_256(shape: tuple[int, int], dtype: type, chain: str) -> None:
     pixels = picture(shape, dtype=dtype, top=255)
-    got = enhance(pixels, info_of(pixels), "cine")
+    got = enhance(pixels, info_of(pixels), chain)
+    windowed = info_of(pixels, window_center=100.0, window_width=80.0)
+    assert enhance(pixels, windowed, chain).shape == (256, 256)
     assert got.shape == (256, 256)
     assert got.dtype == np.uint8
 
@@ -49,6 +52,59 @@ def test_cine_is_its_steps() -> None:
     want = kernels.percentile_window(pixels, low=1, high=99.5)
     want = kernels.normalise(kernels.clahe(want, clip_limit=2.0))
     np.testing.assert_array_equal(enhance_array(pixels, "cine"), kernels.letterbox(want, size=256))
+
+
+def enhanced_by_steps(levels: Any) -> Any:
+    """Carry 12-bit levels of (300, 400) through what the chain "enhance" does after the window."""
+    levels = kernels.clahe(kernels.median3(levels), clip_limit=2.0)
+    levels = kernels.unsharp(levels, sigma=1.0, amount=0.5)
+    small = kernels.normalise(kernels.resample(levels, shape=(192, 256)))
+    want = np.zeros((256, 256), np.uint8)
+    want[32:224] = small
+    return want
+
+
+def test_enhance_is_its_steps_with_the_window_of_the_header() -> None:
+    pixels = picture((300, 400), dtype=np.int16)
+    info = info_of(pixels, window_center=1200.0, window_width=900.0, rescale_slope=0.5)
+    levels = kernels.window(
+        kernels.modality(pixels, slope=0.5, intercept=0), center=1200, width=900, bins=4096
+    )
+    np.testing.assert_array_equal(enhance(pixels, info, "enhance"), enhanced_by_steps(levels))
+
+
+def test_without_a_window_percentiles_stand_for_it() -> None:
+    pixels = picture((300, 400), dtype=np.int16)
+    levels = kernels.percentile_window(pixels, low=1, high=99.5)
+    np.testing.assert_array_equal(
+        enhance(pixels, info_of(pixels), "enhance"), enhanced_by_steps(levels)
+    )
+    small = kernels.resample(levels, shape=(192, 256))
+    plain = enhance(pixels, info_of(pixels), "plain")
+    np.testing.assert_array_equal(plain[32:224], kernels.normalise(small))
+
+
+def test_plain_is_its_steps() -> None:
+    pixels = picture((300, 400), dtype=np.int16)
+    info = info_of(pixels, window_center=1200.0, window_width=900.0)
+    grey = kernels.resample(kernels.window(pixels, center=1200, width=900), shape=(192, 256))
+    got = enhance(pixels, info, "plain").astype(int)
+    assert abs(got[32:224] - kernels.normalise(grey)).max() <= 1
+    assert not got[:32].any()
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
+@pytest.mark.parametrize("width", [0.5, 80.0])
+def test_a_window_is_mirrored_with_the_values(dtype: type, width: float) -> None:
+    pixels = picture((64, 48), dtype=dtype, top=200)
+    info = info_of(
+        pixels, photometric_interpretation="MONOCHROME1", window_center=90.0, window_width=width
+    )
+    function = "LINEAR" if width >= 1 else "LINEAR_EXACT"
+    grey = 1 - kernels.window(pixels, center=90.0, width=width, function=function)
+    want = kernels.letterbox(kernels.normalise(kernels.resample(grey, shape=(256, 192))), size=256)
+    # where LINEAR cuts, the standard has <= on one side and > on the other
+    assert np.mean(abs(enhance(pixels, info, "plain").astype(int) - want) > 1) < 0.001
 
 
 def test_training_and_serving_see_the_same_picture() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import struct
 import zlib
-from typing import Any
 
 import pytest
 from dicom_objects import (
@@ -19,7 +18,7 @@ from dicom_objects import (
     file_of,
     fragments,
 )
-from pydicom import Dataset, dcmread
+from pydicom import dcmread
 from pydicom.encaps import encapsulate_extended, generate_frames
 
 from engine.config import Settings
@@ -103,23 +102,6 @@ def test_deflated_object_gives_explicit_little_endian_frames() -> None:
     assert bytes(pixels) == bytes(range(48))
 
 
-def test_enhanced_object_gives_each_frame_its_functional_groups() -> None:
-    ds = build(NumberOfFrames=2, Rows=2)
-    ds.SharedFunctionalGroupsSequence = [_groups(PixelMeasures={"PixelSpacing": [1.5, 1.5]})]
-    ds.PerFrameFunctionalGroupsSequence = [
-        _groups(
-            PlanePosition={"ImagePositionPatient": [0.0, 0.0, z]},
-            CardiacSynchronization={"NominalCardiacTriggerDelayTime": 10.0 * z},
-        )
-        for z in (1.0, 2.0)
-    ]
-    infos = [info for info, _ in read_instance(encode(ds), EXPLICIT)]
-    assert [info.frame_number for info in infos] == [1, 2]
-    assert [info.image_position_patient for info in infos] == [(0, 0, 1), (0, 0, 2)]
-    assert [info.trigger_time for info in infos] == [10.0, 20.0]
-    assert {info.pixel_spacing for info in infos} == {(1.5, 1.5)}
-
-
 def test_one_bit_frames_are_the_bytes_that_they_touch() -> None:
     ds = build(
         NumberOfFrames=3,
@@ -184,13 +166,3 @@ def test_large_frame_travels_as_a_claim_check() -> None:
     assert message.value == b""
     assert message.claim.length == 48
     assert store.objects == {message.claim.key: bytes(range(48))}
-
-
-def _groups(**macros: dict[str, Any]) -> Dataset:
-    group = Dataset()
-    for name, values in macros.items():
-        item = Dataset()
-        for keyword, value in values.items():
-            setattr(item, keyword, value)
-        setattr(group, f"{name}Sequence", [item])
-    return group

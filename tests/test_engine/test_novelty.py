@@ -208,7 +208,9 @@ def message(pixels: np.ndarray) -> FrameMessage:
 
 
 @asynccontextmanager
-async def pipeline(model: FakeModel | TritonModel, store: LocalStore) -> AsyncIterator[Pipeline]:
+async def pipeline(
+    model: FakeModel | TritonModel, store: LocalStore, preprocess: str = "direct"
+) -> AsyncIterator[Pipeline]:
     made = Pipeline(
         routes=Routes.load(),
         models={"unet-lv": model},
@@ -218,6 +220,7 @@ async def pipeline(model: FakeModel | TritonModel, store: LocalStore) -> AsyncIt
         max_wait_s=0.001,
         slots=1,
         threads=1,
+        preprocess=preprocess,
     )
     yield made
     await made.close()
@@ -228,26 +231,27 @@ def store(settings: Callable) -> LocalStore:
     return LocalStore(settings().store)
 
 
+@pytest.mark.parametrize("preprocess", ["direct", "dali"])
 class TestResult:
-    async def process(self, trained: Range | None, store: LocalStore) -> Result:
+    async def process(self, trained: Range | None, store: LocalStore, preprocess: str) -> Result:
         model = FakeModel()
         model.trained_range = trained
-        async with pipeline(model, store) as made:
+        async with pipeline(model, store, preprocess) as made:
             return await made.process(message(noise()))
 
-    async def test_noise_is_flagged(self, store: LocalStore) -> None:
-        result = await self.process(Range({"sharpness": (2.0, 5.0)}), store)
+    async def test_noise_is_flagged(self, store: LocalStore, preprocess: str) -> None:
+        result = await self.process(Range({"sharpness": (2.0, 5.0)}), store, preprocess)
         assert result.quality == [OUT_OF_DISTRIBUTION]
         assert result.features["novelty"] > 0
         assert result.status == "ok"
 
-    async def test_what_is_inside_is_not(self, store: LocalStore) -> None:
-        result = await self.process(Range({"sharpness": (0.0, 256.0)}), store)
+    async def test_what_is_inside_is_not(self, store: LocalStore, preprocess: str) -> None:
+        result = await self.process(Range({"sharpness": (0.0, 256.0)}), store, preprocess)
         assert result.quality == []
         assert result.features["novelty"] == 0
 
-    async def test_no_range_no_score(self, store: LocalStore) -> None:
-        result = await self.process(None, store)
+    async def test_no_range_no_score(self, store: LocalStore, preprocess: str) -> None:
+        result = await self.process(None, store, preprocess)
         assert result.quality == []
         assert "novelty" not in result.features
         assert "sharpness" in result.features

@@ -17,6 +17,7 @@ from dicom_objects import build, with_meta
 from pydicom import Dataset
 from watching import until
 
+from engine import wire
 from engine.config import Settings
 from engine.messages import FRAMES, FRAMES_STAT, FrameMessage
 from engine.send import SendReport, send_dicom
@@ -89,14 +90,14 @@ def records(broker: str) -> list[ConsumerRecord]:
 
 
 def read(broker: str, *sop_instance_uids: str) -> list[FrameMessage]:
-    """Return every frame message of these objects that is on the topics now."""
+    """Return every frame message of these objects on the topics now, out of the wire codec."""
     found: list[FrameMessage] = []
     for record in records(broker):
         message = FrameMessage.from_kafka(record.value, record.headers)
         if message.info.sop_instance_uid in sop_instance_uids:
             assert record.key == message.info.series_instance_uid.encode()
             assert record.topic == (FRAMES_STAT if message.lane == "stat" else FRAMES)
-            found.append(message)
+            found.append(wire.opened(message))
     return sorted(found, key=lambda message: message.info.frame_number)
 
 

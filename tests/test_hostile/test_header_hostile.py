@@ -10,6 +10,7 @@ import struct
 import pytest
 from dicom_objects import (
     EXPLICIT,
+    IMPLICIT,
     JPEG,
     JPEG_2000,
     MR,
@@ -21,7 +22,10 @@ from dicom_objects import (
 )
 from hostile_objects import refused
 
+from engine.ingest.header import MAX_FRAMES
 from engine.ingest.validate import read_instance
+from engine.postprocess.cine import measure_cine
+from engine.series import CineFrame
 
 pytestmark = pytest.mark.usefixtures("quiet_libraries", "quick_and_small")
 
@@ -54,11 +58,18 @@ def test_d5_numbers_that_cannot_be(keyword: str, value: int) -> None:
     refused(encode(ds, JPEG), JPEG, match=keyword)
 
 
-@pytest.mark.parametrize("frames", [2, 2**31 - 2])
+@pytest.mark.parametrize("frames", [2, MAX_FRAMES, MAX_FRAMES + 1, 2**31 - 2])
 def test_d5_more_frames_than_bytes(frames: int) -> None:
     refused(encode(build(NumberOfFrames=frames)), match="NumberOfFrames|shorter")
     ds = build(NumberOfFrames=frames, PixelData=fragments(b"\xff\xd8ab"))
     refused(encode(ds, JPEG), JPEG, match="NumberOfFrames|fewer fragments")
+
+
+def test_d5_more_frames_than_messages() -> None:
+    """A megabyte of single bits, each of them a frame, would be eight million messages."""
+    bit = {"Rows": 1, "Columns": 1, "BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}
+    ds = build(NumberOfFrames=8_000_000, PixelData=bytes(1_000_000), **bit)
+    refused(encode(ds), match="NumberOfFrames must be 1 to")
 
 
 @pytest.mark.parametrize("vr", [b"DS", b"OB", b"SS", b"SQ", b"zz", b"\0\0"])
@@ -120,7 +131,18 @@ PART = b"\xff\xd8abcd"
         fragments(b"abcdef", b"abcdef", b"abcdef"),
         b"\xfe\xff\x00\xe0\xff\xff\xff\xff",
     ],
-    ids=range(10),
+    ids=[
+        "one frame less than fragments say",
+        "a fragment of length zero",
+        "an offset inside a fragment",
+        "an offset outside the data",
+        "offsets that fall",
+        "a table of one frame",
+        "a table of three bytes",
+        "an empty table, and more fragments than frames",
+        "an empty table, and fragments that say nothing",
+        "an item without end",
+    ],
 )
 def test_d9_fragments(pixels: bytes) -> None:
     refused(encode(build(NumberOfFrames=2, PixelData=pixels), JPEG), JPEG)
@@ -144,6 +166,9 @@ def test_d9_millions_of_fragments() -> None:
         ("RescaleSlope", "inf"),
         ("RescaleSlope", "1e999"),
         ("RescaleSlope", "0"),
+        ("RescaleSlope", "1e308"),
+        ("PixelSpacing", "1e300\\1"),
+        ("ImagePositionPatient", "0\\0\\-1e99"),
         ("RescaleIntercept", "1_0"),
         ("PixelSpacing", "0\\0"),
         ("PixelSpacing", "-1\\1"),
@@ -162,6 +187,37 @@ def test_d13_numbers_that_are_none(keyword: str, text: str) -> None:
     head = struct.pack("<H", len(raw)) + raw.encode()
     data = spoil(written, b"DS" + head, b"DS" + struct.pack("<H", len(new)) + new.encode())
     refused(data, match=keyword)
+
+
+def test_d13_values_without_end() -> None:
+    """Where VR and length are not written by hand, a DS can be of any length."""
+    data = encode(build(PixelSpacing=["7", "7"]), IMPLICIT)
+    many = b"1\\" * 8_000_000
+    head = b"\x28\x00\x30\x00"
+    huge = spoil(data, head + b"\4\0\0\0" + b"7\\7 ", head + struct.pack("<L", len(many)) + many)
+    refused(huge, IMPLICIT, match="PixelSpacing has more than")
+
+
+@pytest.mark.parametrize("phases", [1, 2, 3])
+def test_d13_duplicate_slice_positions(phases: int) -> None:
+    """The same place twice is no empty slice and no second one: its series is never complete."""
+    position = [build(ImagePositionPatient=[0, 0, 5], TriggerTime=time) for time in range(phases)]
+    infos = [read_instance(encode(ds), EXPLICIT).first for ds in position * 2]
+    assert {info.image_position_patient for info in infos} == {(0, 0, 5)}
+    frames = [
+        CineFrame(
+            position_mm=5.0,
+            trigger_time_ms=info.trigger_time or 0.0,
+            area_mm2=100.0,
+            phases=phases,
+            slice_thickness_mm=8.0,
+        )
+        for info in infos
+    ]
+    measured = measure_cine(frames)
+    assert measured is not None
+    assert not measured.full
+    assert set(measured.volumes_ml) == {0.8}
 
 
 UIDS = [

@@ -44,9 +44,50 @@ def test_d2_nested_sequences_of_defined_and_undefined_length() -> None:
 
 def test_d2_a_million_empty_items() -> None:
     items = b"\xfe\xff\x00\xe0\0\0\0\0" * 4_000_000
-    refused(b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + items, match="sequence has more than")
+    refused(b"\x08\x00\x40\x11SQ\0\0\xff\xff\xff\xff" + items, match="too many data elements")
     ds = encode(build(PixelData=None))
-    refused(ds + b"\x00\x52\x30\x92SQ\0\0\xff\xff\xff\xff" + items, match="sequence has more than")
+    refused(ds + b"\x00\x52\x30\x92SQ\0\0\xff\xff\xff\xff" + items, match="too many data elements")
+
+
+@pytest.mark.parametrize("elements_each", [0, 20])
+def test_d2_functional_groups_without_end(elements_each: int) -> None:
+    """Each is read, so what may be read is capped for the whole object."""
+    frames = 30_000
+    head = encode(build(NumberOfFrames=frames, Rows=1, Columns=1, PixelData=bytes(2 * frames)))
+    group = elements(1, "<HH4x")[: 8 * elements_each]
+    group = b"".join(group[at : at + 4] + b"LO\0\0" for at in range(0, len(group), 8))
+    items = (b"\xfe\xff\x00\xe0" + struct.pack("<L", len(group)) + group) * frames
+    pixels = head.index(b"\xe0\x7f\x10\x00")
+    groups = b"\x00\x52\x30\x92SQ\0\0" + struct.pack("<L", len(items)) + items
+    data = head[:pixels] + groups + head[pixels:]
+    if elements_each:
+        refused(data, match="too many data elements")
+    else:
+        assert len(read_instance(data, EXPLICIT)) == frames
+
+
+def elements(groups: int, head: str) -> bytes:
+    """Return 65,536 empty elements in each of so many private groups."""
+    return b"".join(
+        struct.pack(head, 9 + 2 * group, number)
+        for group in range(groups)
+        for number in range(65536)
+    )
+
+
+def test_d2_many_elements_are_read() -> None:
+    data = encode(build())
+    first = data.index(b"\x28\x00\x02\x00")
+    many = elements(1, "<HH4x")
+    many = b"".join(many[at : at + 4] + b"LO\0\0" for at in range(0, len(many), 8))
+    assert len(read_instance(data[:first] + many + data[first:], EXPLICIT)) == 1
+
+
+def test_d2_elements_without_end() -> None:
+    data = encode(build(), IMPLICIT)
+    first = data.index(b"\x28\x00\x02\x00")
+    endless = data[:first] + elements(9, "<HH4x") + data[first:]
+    refused(endless, IMPLICIT, match="too many data elements")
 
 
 def test_d3_deflated_bomb() -> None:
@@ -64,6 +105,20 @@ def test_d3_deflated_damage() -> None:
     refused(b"\xff" * 100, DEFLATED, match="damaged")
 
 
+@pytest.mark.parametrize("length", [2**32 - 1, 2**32 - 2, 2**31])
+@pytest.mark.parametrize("where", ["pixels", "element", "item", "fragment"])
+def test_d7_four_gib_with_a_hundred_bytes_behind(where: str, length: int) -> None:
+    head, size = encode(build(PixelData=None)), struct.pack("<L", length)
+    item = b"\xfe\xff\x00\xe0" + size
+    start = {
+        "pixels": b"\xe0\x7f\x10\x00OW\0\0" + size,
+        "element": b"\x29\x00\x10\x10OB\0\0" + size,
+        "item": b"\x29\x00\x10\x10SQ\0\0\xff\xff\xff\xff" + item,
+        "fragment": b"\xe0\x7f\x10\x00OB\0\0\xff\xff\xff\xff" + fragments(b"", end=False) + item,
+    }[where]
+    refused(head + start + bytes(100), JPEG if where == "fragment" else EXPLICIT)
+
+
 def test_d7_cut_anywhere() -> None:
     data = encode(build())
     for length in range(len(data)):
@@ -71,12 +126,44 @@ def test_d7_cut_anywhere() -> None:
             read_instance(data[:length], EXPLICIT)
 
 
-@pytest.mark.parametrize("charset", [b"SECRET    ", b"ISO_IR\\ab ", b"ISO\0IR\000", bytes(10)])
-def test_d11_character_sets(charset: bytes) -> None:
-    ds = build(SpecificCharacterSet="ISO_IR 100", ProtocolName="SECRET\x1b$\x1b")
+CHARACTER_SETS = [b"SECRET", b"ISO\0IR 100", b"..\\..\\etc", b"punycode", b"zlib", b"ISO_IR 1000"]
+
+
+def charset_object(charset: bytes, text: bytes) -> bytes:
+    """Return an object whose ProtocolName, which routes match on, is `text` in `charset`."""
+    ds = encode(build(SpecificCharacterSet="ISO_IR 100", ProtocolName="PROTOCOL"))
+    for vr, old, new in ((b"CS", b"ISO_IR 100", charset), (b"LO", b"PROTOCOL", text)):
+        new += b" " * (len(new) % 2)
+        ds = spoil(
+            ds,
+            vr + struct.pack("<H", len(old)) + old,
+            vr + struct.pack("<H", len(new)) + new,
+        )
+    return ds
+
+
+@pytest.mark.parametrize("charset", CHARACTER_SETS)
+def test_d11_unknown_character_sets(charset: bytes) -> None:
     keywords = frozenset({"ProtocolName"})
-    data = spoil(encode(ds), b"ISO_IR 100", charset)
-    assert "SECRET" not in (_text_of_refusal(data, keywords) or "")
+    with pytest.raises(RejectedInstance, match="ProtocolName cannot be read") as caught:
+        read_instance(charset_object(charset, b"SECRET\xfc"), EXPLICIT, keywords=keywords)
+    assert "SECRET" not in str(caught.value)
+    plain = read_instance(charset_object(charset, b"plain"), EXPLICIT, keywords=keywords)
+    assert plain.first.keywords == {"ProtocolName": "plain"}  # ASCII needs none
+
+
+@pytest.mark.parametrize("escape", [b"\x1b", b"\x1b$", b"\x1b$\x1b", b"\x1b" * 1000, b"\x1b(Z"])
+@pytest.mark.parametrize("charset", [b"ISO_IR 100", b"\\ISO 2022 IR 87", b"ISO_IR 192"])
+def test_d11_broken_escapes(charset: bytes, escape: bytes) -> None:
+    data = charset_object(charset, b"SECRET" + escape)
+    with pytest.raises(RejectedInstance, match="or an escape is"):
+        read_instance(data, EXPLICIT, keywords=frozenset({"ProtocolName"}))
+
+
+def test_d11_long_text_is_not_decoded() -> None:
+    data = charset_object(b"ISO_IR 192", b"\xc3\xbc" * 20_000)
+    first = read_instance(data, EXPLICIT, keywords=frozenset({"ProtocolName"})).first
+    assert first.keywords == {}
 
 
 @pytest.mark.parametrize(

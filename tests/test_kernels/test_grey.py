@@ -1,4 +1,4 @@
-"""Value mappings: modality, window, percentile_window, normalise."""
+"""Value mappings: modality, lut, window, percentile_window, normalise, and the fused one."""
 
 from __future__ import annotations
 
@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from pydicom import Dataset
+from pydicom.pixels import apply_modality_lut, apply_voi, apply_windowing
 
 import kernels
 from kernels import KernelInputError, _reference
@@ -21,14 +24,100 @@ def test_modality_is_the_specification(frame: Array, slope: float, intercept: fl
     np.testing.assert_array_equal(got, want)
 
 
+FUNCTIONS = st.sampled_from(["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+
+
 @quick
-@given(frames(), st.floats(-1e4, 1e4), st.floats(1, 1e5) | st.just(1.0))
-def test_window_is_the_specification(frame: Array, center: float, width: float) -> None:
-    got = kernels.window(frame, center=center, width=width)
+@given(frames(), st.floats(-1e4, 1e4), st.floats(1, 1e5) | st.just(1.0), FUNCTIONS)
+def test_window_is_the_specification(
+    frame: Array, center: float, width: float, function: str
+) -> None:
+    got = kernels.window(frame, center=center, width=width, function=function)
     assert got.dtype == np.float32
     assert got.min() >= 0
     assert got.max() <= 1
-    np.testing.assert_allclose(got, _reference.window(frame, center, width), atol=1e-6)
+    want = _reference.window(frame, center, width, function, 0)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+    levels = kernels.window(frame, center=center, width=width, function=function, bins=4096)
+    assert levels.dtype == np.uint16
+    want = _reference.window(frame, center, width, function, 4096)
+    assert abs(levels.astype(int) - want).max() <= 1  # a half may fall to either side
+
+
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+@pytest.mark.parametrize(("center", "width"), [(40.0, 400.0), (2048.0, 4096.0), (-600.5, 30.5)])
+def test_window_is_that_of_pydicom(function: str, center: float, width: float) -> None:
+    frame = np.linspace(-1024, 3071, 4096).astype(np.int16).reshape(64, 64)
+    tags = Dataset()
+    tags.WindowCenter, tags.WindowWidth, tags.VOILUTFunction = center, width, function
+    tags.PhotometricInterpretation = "MONOCHROME2"
+    tags.BitsStored, tags.PixelRepresentation = 16, 1
+    want = (apply_windowing(frame, tags) + 32768) / 65535
+    got = kernels.window(frame, center=center, width=width, function=function)
+    np.testing.assert_allclose(got, want, atol=1e-6)
+
+
+@pytest.mark.parametrize("function", ["LINEAR_EXACT", "SIGMOID"])
+def test_a_window_may_be_as_narrow_as_a_number_can_be(function: str) -> None:
+    got = kernels.window(np.array([[1, 2, 3]]), center=2, width=1e-310, function=function)
+    np.testing.assert_array_equal(got, [[0, 0.5, 1]])
+
+
+TABLES = hnp.arrays(
+    st.sampled_from([np.uint8, np.uint16, np.int16, np.float32]),
+    st.integers(1, 300),
+    elements=st.integers(0, 100),
+)
+
+
+@quick
+@given(frames([np.uint8, np.int16, np.float32]), TABLES, st.integers(-70000, 70000))
+def test_lut_is_the_specification(frame: Array, table: Array, first: int) -> None:
+    got = kernels.lut(frame, table=table, first=first)
+    assert got.dtype == table.dtype
+    np.testing.assert_array_equal(got, _reference.lut(frame, table, first))
+
+
+def test_lut_is_that_of_pydicom_for_modality_and_voi() -> None:
+    frame = np.arange(-40, 60, dtype=np.int16).reshape(10, 10)
+    table = np.random.default_rng(1).integers(0, 4096, 50).astype(np.uint16)
+    item = Dataset()
+    item.add_new("LUTDescriptor", "SS", [50, -10, 16])
+    item.add_new("LUTData", "US", table.tolist())
+    tags = Dataset()
+    tags.PixelRepresentation = 1
+    tags.ModalityLUTSequence = tags.VOILUTSequence = [item]
+    got = kernels.lut(frame, table=table, first=-10)
+    np.testing.assert_array_equal(got, apply_modality_lut(frame, tags))
+    np.testing.assert_array_equal(got, apply_voi(frame, tags))
+
+
+@quick
+@given(
+    frames([np.uint8, np.int16, np.float32]),
+    st.floats(-1e3, 1e3),
+    st.floats(1, 1e4),
+    FUNCTIONS,
+    st.tuples(st.integers(1, 30), st.integers(1, 30)),
+    st.sampled_from(["auto", "area", "linear", "cubic"]),
+)
+def test_the_fused_pass_is_its_operations(
+    frame: Array, center: float, width: float, function: str, shape: tuple[int, int], method: str
+) -> None:
+    got = kernels.window_resample_normalise(
+        frame, center=center, width=width, function=function, shape=shape, method=method
+    )
+    want = kernels.window(frame, center=center, width=width, function=function)
+    want = kernels.normalise(kernels.resample(want, shape=shape, method=method))
+    assert got.dtype == np.uint8
+    assert abs(got.astype(int) - want).max() <= 1
+    specified = _reference.window_resample_normalise(
+        frame, center, width, function, shape, method, 3.0
+    )
+    # a deviation that is rounding and nothing else has no meaning to agree on
+    grey = _reference.resample(_reference.window(frame, center, width, function, 0), shape, method)
+    if grey.std() > 1e-4:
+        assert abs(got.astype(int) - specified).max() <= 1
 
 
 def test_window_is_the_example_of_the_standard() -> None:
@@ -112,6 +201,11 @@ BAD_FRAMES = [
         ("letterbox", {"size": 3}),
         ("median3", {}),
         ("unsharp", {"sigma": 1, "amount": 1}),
+        ("lut", {"table": np.arange(3), "first": 0}),
+        ("bilateral", {"sigma_space": 1, "sigma_value": 1}),
+        ("nlm", {"strength": 1}),
+        ("flatten_bias", {"radius": 1}),
+        ("window_resample_normalise", {"center": 1, "width": 2, "shape": (3, 3)}),
     ],
 )
 def test_what_is_no_frame_is_refused(
@@ -138,6 +232,25 @@ def test_what_is_no_frame_is_refused(
         ("normalise", {"spread": float("nan")}),
         ("unsharp", {"sigma": 0, "amount": 1}),
         ("unsharp", {"sigma": 1, "amount": float("inf")}),
+        ("window", {"center": 40, "width": 0, "function": "SIGMOID"}),
+        ("window", {"center": 40, "width": 4, "function": "linear"}),
+        ("window", {"center": 40, "width": 4, "bins": 1}),
+        ("lut", {"table": np.zeros(0, np.uint8), "first": 0}),
+        ("lut", {"table": np.zeros((2, 2), np.uint8), "first": 0}),
+        ("lut", {"table": np.zeros(4), "first": 0}),
+        ("lut", {"table": np.zeros(4, np.uint8), "first": 2**60}),
+        ("bilateral", {"sigma_space": 0, "sigma_value": 1}),
+        ("bilateral", {"sigma_space": 21, "sigma_value": 1}),
+        ("bilateral", {"sigma_space": 1, "sigma_value": 0}),
+        ("nlm", {"strength": 0}),
+        ("nlm", {"strength": 1, "patch": 8}),
+        ("nlm", {"strength": 1, "search": 0}),
+        ("flatten_bias", {"radius": 0}),
+        ("flatten_bias", {"radius": 3, "background": -1}),
+        ("flatten_bias", {"radius": 3, "background": float("nan")}),
+        ("window_resample_normalise", {"center": 1, "width": 0, "shape": (2, 2)}),
+        ("window_resample_normalise", {"center": 1, "width": 2, "shape": (2, 2), "spread": 0}),
+        ("window_resample_normalise", {"center": 1, "width": 2, "shape": (2, 0)}),
     ],
 )
 def test_a_parameter_that_makes_no_sense_is_refused(

@@ -17,12 +17,12 @@ sides = st.integers(1, 45)
 
 
 @quick
-@given(frames(), sides, sides)
-def test_resample_is_the_specification(frame: Array, rows: int, columns: int) -> None:
-    got = kernels.resample(frame, shape=(rows, columns))
+@given(frames(), sides, sides, st.sampled_from(["auto", "area", "linear", "cubic"]))
+def test_resample_is_the_specification(frame: Array, rows: int, columns: int, method: str) -> None:
+    got = kernels.resample(frame, shape=(rows, columns), method=method)
     assert got.shape == (rows, columns)
     assert got.dtype == frame.dtype
-    want = _reference.resample(frame, (rows, columns))
+    want = _reference.resample(frame, (rows, columns), method)
     atol = 1 if frame.dtype.kind in "ui" else 0.1  # values reach 1e6
     np.testing.assert_allclose(got.astype(float), want.astype(float), atol=atol, rtol=1e-6)
 
@@ -46,10 +46,62 @@ def test_area_is_opencv(shape: tuple[int, int], dtype: type) -> None:
     np.testing.assert_allclose(got, want, atol=1 if dtype != np.float32 else 1e-2)
 
 
+@pytest.mark.parametrize("method", ["area", "linear", "cubic"])
+@pytest.mark.parametrize("shape", [(50, 70), (33, 41), (30, 30)])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+def test_each_method_is_that_of_opencv(method: str, shape: tuple[int, int], dtype: type) -> None:
+    frame = picture((64, 80), dtype=dtype, top=255)
+    if method != "area":  # enlarging by area is another thing in OpenCV
+        shape = (shape[0] * 3 // 2, shape[1])
+    flag = {"area": cv2.INTER_AREA, "linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC}[method]
+    want = cv2.resize(frame, shape[::-1], interpolation=flag).astype(float)
+    got = kernels.resample(frame, shape=shape, method=method).astype(float)
+    np.testing.assert_allclose(got, want, atol=1 if dtype != np.float32 else 1e-2)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8, np.int16, np.uint16])
+@pytest.mark.parametrize("shape", [(16, 20), (8, 10), (32, 10), (4, 40), (1, 5)])
+def test_halving_is_exact(dtype: type, shape: tuple[int, int]) -> None:
+    limits = np.iinfo(dtype)
+    rng = np.random.default_rng(5)
+    frame = rng.integers(limits.min, limits.max, (32, 40), dtype, endpoint=True)
+    got = kernels.resample(frame, shape=shape, method="area")
+    np.testing.assert_array_equal(got, _reference.resample(frame, shape, "area"))
+
+
+def test_a_cubic_stays_inside_the_dtype() -> None:
+    frame = np.zeros((9, 9), np.uint8)
+    frame[:, 4:] = 255
+    got = kernels.resample(frame, shape=(40, 40), method="cubic")
+    assert (got[:, :15] < 30).all()
+    assert (got[:, 25:] > 225).all()
+
+
+def test_regrid_keeps_the_field_of_view() -> None:
+    """A grid of whole pixels: the spacing that it has is said, not the one that was wanted."""
+    grid = kernels.regrid((100, 256), spacing=(1.5, 0.7), to=(1.0, 1.0))
+    assert grid.shape == (150, 179)
+    np.testing.assert_allclose(grid.spacing, (1.0, 256 * 0.7 / 179), rtol=1e-15)
+    assert kernels.regrid((3, 3), spacing=(1, 1), to=(50, 50)).shape == (1, 1)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"to": (0, 1)}, {"to": (1e-9, 1)}, {"spacing": (float("nan"), 1)}, {"to": (1,)}]
+)
+def test_a_spacing_that_makes_no_grid_is_refused(wrong: dict[str, tuple[float, float]]) -> None:
+    with pytest.raises(KernelInputError):
+        kernels.regrid((256, 256), **({"spacing": (1.0, 1.0), "to": (2.0, 2.0)} | wrong))
+
+
+def test_a_method_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(KernelInputError, match="one of auto, area, linear, cubic"):
+        kernels.resample(np.ones((4, 4)), shape=(4, 4), method="spline")
+
+
 @quick
-@given(sides, sides)
-def test_weights_sum_to_one(before: int, after: int) -> None:
-    matrix = weights(before, after)
+@given(sides, sides, st.sampled_from(["auto", "area", "linear"]))
+def test_weights_sum_to_one(before: int, after: int, method: str) -> None:
+    matrix = weights(before, after, method)
     assert (matrix >= 0).all()
     np.testing.assert_allclose(matrix.sum(axis=1), 1)
 
