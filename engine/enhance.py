@@ -49,6 +49,9 @@ CHAINS: dict[str, Chain] = {
 # The percentiles that stand for the VOI window of a frame that has none.
 _LOW, _HIGH = 1.0, 99.5
 
+# What decoders give red, green and blue of: JPEG 2000 undoes its own transforms (PS3.5 8.2.4).
+_RGB = ("RGB", "YBR_ICT", "YBR_RCT")
+
 # Red, green and blue in luma (PS3.3 C.7.6.3.1.2, YBR_FULL).
 _LUMA = np.array([0.2990, 0.5870, 0.1140], np.float32)
 
@@ -190,8 +193,9 @@ def _voi_shrink_normalise(pixels: Array, tone: _Tone, size: int) -> Array:
 def _window(pixels: Array, tone: _Tone) -> dict[str, Any] | None:
     """Return the parameters of `kernels.window`, or None where the header has no window.
 
-    The width of a LINEAR window is 1 or more; a smaller one can only be meant exactly. Inverted
-    values are those of the window's mirror image, y(x) = 1 - y(mirror - x).
+    VOILUTFunction (0028,1056) is not in the frame's message: LINEAR, which it is by default. The
+    width of a LINEAR window is 1 or more; a smaller one can only be meant exactly. Inverted values
+    are those of the window's mirror image, y(x) = 1 - y(mirror - x).
     """
     if tone.center is None or tone.width is None:
         return None
@@ -223,7 +227,7 @@ def _grey(pixels: Array, info: FrameInfo) -> Array:
         return pixels
     if meaning == "PALETTE COLOR" and info.palette is not None and pixels.ndim == 2:
         return _looked_up(pixels, info.palette)
-    if meaning == "RGB" and pixels.shape[2:] == (3,):
+    if meaning in _RGB and pixels.shape[2:] == (3,):
         return np.asarray(pixels.astype(np.float32) @ _LUMA)
     if meaning.startswith("YBR_") and pixels.shape[2:] == (3,):
         return np.ascontiguousarray(pixels[..., 0])

@@ -4,9 +4,9 @@
 (`kernels.delta_shuffle`), in two zstd frames, each with its content's size and checksum:
 
     1 byte   0x01, the version
-    4 bytes  little endian: the length of the first zstd frame
+    8 bytes  little endian: the lengths of the two zstd frames, 4 bytes each
     ...      zstd frame: the lowest nibbles, rows x half bytes, half = (columns + 1) // 2
-    ...      zstd frame: the other three planes, 3 x rows x half bytes
+    ...      zstd frame: the other planes, 1 to 3 x rows x half bytes; those that lack are zeros
 
 The lowest nibbles are mostly noise: level -1 takes out what repeats and leaves the rest as it is,
 which is read several times faster than entropy coding that saves little. Why and how
@@ -41,7 +41,7 @@ _BYTE_ORDERS = {
     "1.2.840.10008.1.2.2": ">",  # Explicit VR Big Endian
 }
 _VERSION = 1
-_HEAD = struct.Struct("<BL")
+_HEAD = struct.Struct("<BLL")
 
 
 class Encoded(NamedTuple):
@@ -52,12 +52,23 @@ class Encoded(NamedTuple):
 
 
 class _Contexts(threading.local):
-    """zstd's contexts, a set for each thread: one of them may not be used by two at once."""
+    """zstd's contexts, a set for each thread: one of them may not be used by two at once.
+
+    `planes` is room for one frame's, kept from frame to frame: fresh memory for each cost as much
+    as unpacking it. At most `MAX_BYTES` and a few, a thread.
+    """
 
     def __init__(self) -> None:
         self.low = zstandard.ZstdCompressor(level=-1, write_checksum=True)
         self.high = zstandard.ZstdCompressor(level=1, write_checksum=True)
         self.reader = zstandard.ZstdDecompressor()
+        self.planes = np.empty(0, np.uint8)
+
+    def room(self, size: int) -> np.ndarray:
+        """Return that many bytes; what they held before is lost."""
+        if self.planes.size < size:
+            self.planes = np.empty(size, np.uint8)
+        return self.planes[:size]
 
 
 _contexts = _Contexts()
@@ -83,8 +94,9 @@ def pack(info: FrameInfo, value: bytes) -> bytes:
     frame = np.frombuffer(value, f"{order}u2").reshape(info.rows, info.columns)
     planes = delta_shuffle(frame.astype(np.uint16, copy=False))
     low = _contexts.low.compress(planes[0].data)
-    high = _contexts.high.compress(planes[1:].data)
-    return b"".join((_HEAD.pack(_VERSION, len(low)), low, high))
+    used = 4 if planes[3].any() else 3 if planes[2].any() else 2  # what is nothing costs nothing
+    high = _contexts.high.compress(planes[1:used].data)
+    return b"".join((_HEAD.pack(_VERSION, len(low), len(high)), low, high))
 
 
 def unpack(info: FrameInfo, value: bytes) -> memoryview:
@@ -101,14 +113,17 @@ def unpack(info: FrameInfo, value: bytes) -> memoryview:
         )
     if len(value) < _HEAD.size:
         raise DecodeFailed(f"the {DELTA_ZSTD} value is cut short")
-    version, length = _HEAD.unpack_from(value)
+    version, length, rest = _HEAD.unpack_from(value)
     if version != _VERSION:
         raise DecodeFailed(f"the {DELTA_ZSTD} value is of version {version}, not {_VERSION}")
+    if len(value) != _HEAD.size + length + rest:
+        raise DecodeFailed(f"the {DELTA_ZSTD} value is not as long as its zstd frames")
     shape = (info.rows, (info.columns + 1) // 2)
     frames = memoryview(value)[_HEAD.size :]
-    low = _inflated(frames[:length], shape)
-    high = _inflated(frames[length:], (3, *shape))
-    frame = undelta_shuffle(low, high, columns=info.columns)
+    room = _contexts.room(4 * math.prod(shape)).reshape(4, *shape)
+    low = _inflated(frames[:length], room[:1])
+    high = _inflated(frames[length:], room[1:])
+    frame = undelta_shuffle(low[0], high, columns=info.columns)
     order = _BYTE_ORDERS[info.transfer_syntax_uid]
     return frame.astype(f"{order}u2", copy=False).view(np.uint8).reshape(-1).data
 
@@ -139,18 +154,23 @@ def _bytes_of(info: FrameInfo) -> int:
     return 2 * info.rows * info.columns if info.transfer_syntax_uid in _BYTE_ORDERS else 0
 
 
-def _inflated(data: memoryview, shape: tuple[int, ...]) -> np.ndarray:
-    """Return a zstd frame's content as uint8 of `shape`, which it must declare, and fill."""
-    expected = math.prod(shape)
+def _inflated(data: memoryview, room: np.ndarray) -> np.ndarray:
+    """Inflate a zstd frame, which must declare its size, into the first planes of `room`."""
+    most, size = len(room), room[0].size
     try:
-        # zstandard allocates what a frame declares, whatever `max_output_size` says.
         declared = zstandard.get_frame_parameters(data)
-        if declared.content_size != expected or not declared.has_checksum:
+        planes, rest = divmod(declared.content_size, size)
+        if rest or not 1 <= planes <= most or not declared.has_checksum:
             raise DecodeFailed(
-                f"a zstd frame of the {DELTA_ZSTD} value does not declare {expected} bytes and a "
-                "checksum"
+                f"a zstd frame of the {DELTA_ZSTD} value does not declare a checksum and 1 to "
+                f"{most} times {size} bytes"
             )
-        content = _contexts.reader.decompress(data, allow_extra_data=False)
+        content = room[:planes]
+        # Across frames: what follows this one is an error then, and is not left unread.
+        with _contexts.reader.stream_reader(data, read_across_frames=True) as reader:
+            complete = reader.readinto(content.data.cast("B")) == content.nbytes
+            if not complete or reader.read(1):  # which also checks the checksum
+                raise DecodeFailed(f"the {DELTA_ZSTD} value is not of the size that it declares")
     except zstandard.ZstdError as error:
         raise DecodeFailed(f"the {DELTA_ZSTD} value is damaged: {error}") from None
-    return np.frombuffer(content, np.uint8).reshape(shape)
+    return content

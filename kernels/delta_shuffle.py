@@ -31,17 +31,16 @@ def delta_shuffle(frame: Array, /) -> Array:
 def undelta_shuffle(low: Array, high: Array, /, *, columns: int) -> Array:
     """Return the uint16 (rows, `columns`) frame whose `delta_shuffle` gave the planes.
 
-    `low`: uint8 (rows, half), the first plane; `high`: uint8 (3, rows, half), the others, apart
-    because they may come from two buffers; half is (`columns` + 1) // 2. Every value of the
-    planes is a frame: there is nothing to refuse in them. Raises KernelInputError for another
-    dtype or shape.
+    `low`: uint8 (rows, half), the first plane; `high`: uint8 (1 to 3, rows, half), the others,
+    apart because they may come from two buffers; those that lack are zeros; half is
+    (`columns` + 1) // 2. Every value of the planes is a frame: there is nothing to refuse in them.
+    Raises KernelInputError for another dtype or shape.
     """
     if getattr(low, "dtype", None) != "u1" or getattr(high, "dtype", None) != "u1":
         raise KernelInputError("`low` and `high` must be uint8")
-    expected = (NIBBLES - 1, *low.shape)
     if low.ndim != 2 or low.size == 0 or low.shape[1] != (columns + 1) // 2:
         raise KernelInputError(f"`low` must be (rows, {(columns + 1) // 2}), got {low.shape}")
-    if high.shape != expected:
-        raise KernelInputError(f"`high` must be {expected}, got {high.shape}")
+    if high.shape[1:] != low.shape or not 1 <= len(high) < NIBBLES:
+        raise KernelInputError(f"`high` must be (1 to 3, *{low.shape}), got {high.shape}")
     frame: Array = backend_of(low).undelta_shuffle(low, high, columns)
     return frame

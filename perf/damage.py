@@ -48,12 +48,10 @@ def crashes(name: str, count: int) -> Damage:
 
 
 def main(argv: list[str]) -> int:
-    """Decode frames `first` to `last`: writes `?` before each, `+` if it decoded, `-` if refused."""
+    """Decode frames `first` to `last`: writes `?` before each, `+` if decoded, `-` if refused."""
     name, first, last = argv[0], int(argv[1]), int(argv[2])
     (backend,) = (getattr(one, "inner", one) for one in BACKENDS if one.name == name)
-    intact = [
-        message for message in _intact() if message.info.transfer_syntax_uid in backend.syntaxes
-    ]
+    intact = _intact(backend.syntaxes)
     backend.decode(intact[0])  # compiled, before the clock runs
     for seed in range(first, last):
         message = intact[seed % len(intact)]
@@ -69,12 +67,14 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def _intact() -> list[FrameMessage]:
+def _intact(syntaxes: frozenset[str]) -> list[FrameMessage]:
+    """Return the middle of a frame in each of the transfer syntaxes."""
+    depths = {baseline.depth_of(syntax) for syntax in syntaxes}
+    whole = {depth: baseline.frames(3, depth=depth)[1] for depth in depths}
     return [
-        baseline.message(
-            baseline.frames(3, depth=baseline.depth_of(syntax))[1][220:284, 220:284], syntax
-        )
+        baseline.message(whole[baseline.depth_of(syntax)][220:284, 220:284].copy(), syntax)
         for syntax in baseline.SYNTAXES
+        if syntax in syntaxes
     ]
 
 

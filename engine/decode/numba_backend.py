@@ -48,7 +48,7 @@ class NumbaBackend:
 
 def _rle(value: bytes, info: FrameInfo) -> Array:
     segments = np.array(codestream.rle_segments(value, info), np.int64)
-    data = np.frombuffer(value + bytes(packbits.ROOM), np.uint8)
+    data = np.frombuffer(value, np.uint8)
     dtype, pixels = dtype_of(info), info.rows * info.columns
     out = np.empty((pixels, info.samples_per_pixel, dtype.itemsize), np.uint8)
     made = packbits.decode(data, segments, out)

@@ -84,16 +84,17 @@ class Block:
             found[head.tag] = Element(head.vr, head.start, value_end - head.start)
         return found
 
-    def value(self, keyword: str) -> tuple[str, memoryview] | None:
+    def value(self, keyword: str, *retired: str) -> tuple[str, memoryview] | None:
         """Return VR and bytes, or None when the element is absent or empty.
 
-        An explicit VR that is not the dictionary's is refused; UN stands for any (PS3.5 6.2.2).
+        An explicit VR that is neither the dictionary's nor a `retired` one is refused; UN stands
+        for any (PS3.5 6.2.2).
         """
         tag, vr = _known(keyword)
         element = self.elements.get(tag)
         if element is None or element.length == 0:
             return None
-        if self.encoding.explicit and element.vr not in (*vr.split(" or "), "UN"):
+        if self.encoding.explicit and element.vr not in (*vr.split(" or "), *retired, "UN"):
             raise RejectedInstance(f"{keyword} has a wrong VR; it must be {vr}")
         return vr, self.buffer[element.start : element.start + element.length]
 

@@ -48,13 +48,16 @@ def _descriptor(block: Block, colour: str) -> tuple[int, int, int]:
 
 
 def _table(block: Block, colour: str, entries: int, bits: int) -> bytes:
-    """Return one byte an entry: itself where it has 8 bits, the high byte of 16."""
+    """Return one byte an entry: itself where it has 8 bits, the high byte of 16.
+
+    Older objects have the tables as US.
+    """
     keyword = f"{colour}PaletteColorLookupTableData"
-    found = block.value(keyword)
+    found = block.value(keyword, "US")
     length = 0 if found is None else len(found[1])
     if found is None or length not in (entries, entries + entries % 2, 2 * entries):
         raise RejectedInstance(f"{keyword} is missing or is not as long as its descriptor says")
-    words = np.frombuffer(found[1][: length // 2 * 2], f"{block.encoding.order}u2")
+    words = np.frombuffer(bytes(found[1]) + bytes(length % 2), f"{block.encoding.order}u2")
     if length == 2 * entries:  # entries of 8 bits lie in words, too, in some real objects
         return (words >> (bits - 8)).astype(np.uint8).tobytes()
     return words.astype("<u2").tobytes()[:entries]

@@ -1,7 +1,7 @@
 """Walk over the bytes of an encoded data set (PS3.5 chapter 7): where each element lies.
 
 Nothing here recurses, copies, or knows a keyword. What may be passed over in one object is capped
-by a `Budget`: sequences of undefined length are walked through again at each level that is read.
+by a `Budget`, which knows the ends of what was passed over: a level that is read asks for them again.
 """
 
 from __future__ import annotations
@@ -67,14 +67,16 @@ class Head(NamedTuple):
 class Budget:
     """The steps that are left for one object: they bound the time that its header can take.
 
-    They take some seconds at most. An enhanced object spends 40 of them a frame, or 200 where its
-    sequences are of undefined length.
+    They take some seconds at most. An enhanced object with a dozen macros spends 60 of them a
+    frame, or 170 where its sequences are of undefined length. `ends` has the end of each content of undefined length that
+    was passed over, by its start: it is walked through once, however many levels are read.
     """
 
-    __slots__ = ("left",)
+    __slots__ = ("ends", "left")
 
     def __init__(self, steps: int = MAX_STEPS) -> None:
         self.left = steps
+        self.ends: dict[int, int] = {}
 
     def spend(self, steps: int) -> None:
         """Take steps; raise `RejectedInstance` when there are no more."""
@@ -153,15 +155,18 @@ def skip(
     buffer: memoryview, encoding: Encoding, at: int, end: int, budget: Budget, *, inside_item: bool
 ) -> tuple[int, int]:
     """Pass over a sequence or item of undefined length; return `(end of content, next)`."""
-    stack = [(inside_item, encoding)]
+    if at in budget.ends:
+        return budget.ends[at], budget.ends[at] + 8
+    stack = [(inside_item, encoding, at)]
     for steps in range(budget.left):
-        inside, enc = stack[-1]
+        inside, enc, start = stack[-1]
         if end - at < 8:
             raise RejectedInstance("a sequence ends without its delimitation item")
         group, element, length = _STRUCTS[enc.little].implicit.unpack_from(buffer, at)
         tag, vr, at = group << 16 | element, "", at + 8
         if tag == (_ITEM_END if inside else _SEQUENCE_END):
             stack.pop()
+            budget.ends[start] = at - 8
             if not stack:
                 budget.spend(steps)
                 return at - 8, at
@@ -173,12 +178,12 @@ def skip(
         if length != UNDEFINED:
             at += length  # beyond the end is found in the next step
             continue
-        _enter(stack, inner(enc, vr) if inside else enc)
+        _enter(stack, inner(enc, vr) if inside else enc, at)
     raise _too_much()
 
 
-def _enter(stack: list[tuple[bool, Encoding]], encoding: Encoding) -> None:
+def _enter(stack: list[tuple[bool, Encoding, int]], encoding: Encoding, start: int) -> None:
     """Go one level down: from a sequence into an item, or from an item into a sequence."""
     if len(stack) >= 2 * MAX_DEPTH:
         raise RejectedInstance(f"sequences are nested more than {MAX_DEPTH} deep")
-    stack.append((not stack[-1][0], encoding))
+    stack.append((not stack[-1][0], encoding, start))

@@ -14,7 +14,8 @@ from typing import TypeVar
 import numpy as np
 
 from engine.decode import decode
-from engine.errors import EnhanceFailed, FrameError
+from engine.enhance import enhance
+from engine.errors import FrameError
 from engine.messages import FrameMessage
 from engine.metrics import StageTimes
 from engine.preprocess.direct import Array, Direct
@@ -44,10 +45,10 @@ class _Waiting:
 
 
 class Dali:
-    """Carries frames of one sample through `Graph`; frames in colour go through `direct`.
+    """Carries frames of one sample through `Graph`; those in colour, a palette's, go `direct`.
 
     A batch is what waits as DALI becomes free, so a frame never waits for others to come. Frames
-    are validated before: on a CPU they come decoded. One that DALI still refuses is refused alone.
+    are validated before: on a CPU they come decoded. Where DALI still fails, they go on the host.
     At most `AHEAD` batches of frames are in work; the caller bounds those that wait for that.
     """
 
@@ -93,7 +94,8 @@ class Dali:
 
         Stage `enhance` counts from decoded, or validated, to the picture: the wait for DALI too.
         """
-        if message.info.samples_per_pixel > 1:
+        info = message.info
+        if info.samples_per_pixel > 1 or info.photometric_interpretation == "PALETTE COLOR":
             return await self._direct.prepare(message, chain, times, observe)
 
         def work() -> tuple[Sample, U | None]:
@@ -171,29 +173,27 @@ class Dali:
         self._waiting = deque(one for one in alive if id(one) not in taken)
         return batch
 
-    def _carried(self, batch: Sequence[_Waiting]) -> list[Shown | FrameError]:
+    def _carried(self, batch: Sequence[_Waiting]) -> Sequence[Shown | Exception]:
         """Return the outcome of each frame; in DALI's thread."""
         try:
             return self._graph.run([one.sample for one in batch])
         except GraphFailed as error:
             log.warning("DALI failed on %d frames; they go one by one: %s", len(batch), error)
-        return [self._alone(one) for one in batch]
+        return list(self._pool.map(self._alone, batch))
 
-    def _alone(self, one: _Waiting) -> Shown | FrameError:
-        """Return one frame's outcome; what DALI cannot decode is decoded on the host."""
+    def _alone(self, one: _Waiting) -> Shown | Exception:
+        """Return one frame's outcome without DALI, which may be what is broken: as `direct` does.
+
+        A defect of ours is an outcome too: it costs this frame, not its batch.
+        """
         sample = one.sample
         try:
             if sample.added is not None:
                 sample = self._decoded(one.message, sample.chain)
-            shown = self._graph.run([sample])[0]
-        except FrameError as error:
+            picture = enhance(sample.data, sample.info, sample.chain)
+        except Exception as error:
             return error
-        except GraphFailed as error:
-            frame = f"frame {sample.info.frame_number}, chain {sample.chain}"
-            return EnhanceFailed(f"{frame}: DALI fails on it alone too: {error}")
-        if one.sample.observed and isinstance(shown, Shown):
-            return shown._replace(values=sample.data)
-        return shown
+        return Shown(picture, sample.data if one.sample.observed else None)
 
     async def _in(self, executor: Executor, work: Callable[..., T], *args: object) -> T:
         return await asyncio.get_running_loop().run_in_executor(executor, work, *args)

@@ -33,7 +33,7 @@ frame. The checks of `kernels` that look at values (NaN, infinity, levels outsid
 made for host arrays only, as they would wait for the device: a body must not reach outside of its
 memory whatever the values are.
 
-The tests cover a new file by themselves where they can: every .cu is compiled for sm_80 and sm_90,
+The tests cover a new file by themselves where they can: every .cu is compiled for A100 and H100,
 and `_cupy.__all__` must be that of `_reference`. The numbers need a test with the fixture `cupy`
 (tests/test_kernels/conftest.py), which runs on the CPU, there and back, and on a GPU if there is
 one: `kernels.NAME(cupy.asarray(frame))` and `cupy.asnumpy(...)`.

@@ -1,9 +1,9 @@
 // CLAHE with OpenCV's rules, in float32 as there. Frames along z.
 //
-// First the table of each tile; then the frame cell by cell. A cell lies between the middles of four
-// tiles, and its block holds what the four say of a level as one word: a pixel is one look-up. Both
-// need room for all levels in shared memory; where there are too many (16 bits), the kernels "wide"
-// do the same from global memory.
+// First the table of each tile; then the frame cell by cell. A cell lies between the middles of
+// four tiles, and its block holds what the four say of a level as one word: a pixel is one look-up.
+// Both need room for all levels in shared memory; where there are too many (16 bits), the kernels
+// "wide" do the same from global memory.
 
 enum : int32 { SHARED_BINS = 4096, PADDED_BINS = SHARED_BINS + SHARED_BINS / WARP };
 
@@ -39,8 +39,9 @@ __device__ void count_levels(const uint16* frame, const Tiles& tiles, int32* cou
     }
 }
 
-// Cut, hand out again what was cut, and sum up.
-__device__ void tabulate(const Tiles& tiles, const int32* counts, uint16* table) {
+// Cut, hand out again what was cut, and sum up. The table takes the place of the counts at first: a
+// thread's levels lie side by side, and memory wants those of a warp to.
+__device__ void tabulate(const Tiles& tiles, int32* counts, uint16* table) {
     const int32 each = (tiles.bins + (int32)blockDim.x - 1) / (int32)blockDim.x;
     const int32 first = least((int32)threadIdx.x * each, tiles.bins);
     const int32 last = least(first + each, tiles.bins);
@@ -53,14 +54,23 @@ __device__ void tabulate(const Tiles& tiles, const int32* counts, uint16* table)
     over = sum_of_block(over);
     const int32 batch = over / tiles.bins, residual = over % tiles.bins;
     const int32 step = most(tiles.bins / most(residual, 1), 1);
-    // before the first level of this thread: what the others keep, and what is handed out
-    int32 total;
-    total = sum_before(kept, total) + batch * first + least((first + step - 1) / step, residual);
+    // one more for every `step`th level, `residual` times; `handed` of them lie before `first`
+    int32 handed = (first + step - 1) / step, next = handed * step, total;
+    total = sum_before(kept, total) + batch * first + least(handed, residual);
     const float32 scale = (float32)(tiles.bins - 1) / (float32)(tiles.height * tiles.width);
     for (int32 level = first; level < last; level++) {
-        const bool extra = level % step == 0 && level / step < residual;
-        total += least(counts[place(level)], tiles.most) + batch + extra;
-        table[level] = (uint16)(int32)rintf((float32)total * scale);
+        total += least(counts[place(level)], tiles.most) + batch;
+        if (level == next) {
+            total += handed++ < residual;
+            next += step;
+        }
+        counts[place(level)] = __float2int_rn((float32)total * scale);
+    }
+    __syncthreads();
+    for (int32 four = threadIdx.x; four < tiles.stride / 4; four += blockDim.x) {
+        Pack<uint16, 4> levels;
+        for (int32 k = 0; k < 4; k++) levels.at[k] = (uint16)counts[place(4 * four + k)];
+        ((Pack<uint16, 4>*)table)[four] = levels;
     }
 }
 
@@ -93,23 +103,24 @@ extern "C" __global__ void equalise_wide(const uint16* __restrict__ frames, uint
     tabulate(tiles, counts, table_of(tables, tiles, blockIdx.x));
 }
 
-// A pixel in tiles: 0.0 is the middle of the first.
-__device__ inline float32 position(int32 pixel, int32 tile) {
-    return (float32)pixel * (1.0f / (float32)tile) - 0.5f;
+// A pixel in tiles: 0.0 is the middle of the first. `inverse`: 1 / the pixels of a tile.
+__device__ inline float32 position(float32 pixel, float32 inverse) {
+    return pixel * inverse - 0.5f;
 }
 
 // The first pixel of a cell: cell i lies between the middles of tiles i - 1 and i.
 __device__ inline int32 begin_of(int32 cell, int32 tile, int32 tiles, int32 length) {
     if (cell > tiles) return length;
+    const float32 inverse = 1.0f / (float32)tile;
     int32 pixel = most((int32)(((float32)cell - 0.5f) * (float32)tile) - 2, 0);
-    while (pixel < length && floorf(position(pixel, tile)) < (float32)(cell - 1)) pixel++;
+    while (pixel < length && floorf(position((float32)pixel, inverse)) < (float32)(cell - 1)) pixel++;
     return cell ? least(pixel, length) : 0;  // the padding may hold a whole cell
 }
 
 __device__ inline uint16 blend(const Pack<uint16, 4>& word, float32 x, float32 y) {
     const float32 upper = (float32)word.at[0] * (1.0f - x) + (float32)word.at[1] * x;
     const float32 lower = (float32)word.at[2] * (1.0f - x) + (float32)word.at[3] * x;
-    return (uint16)(int32)rintf(upper * (1.0f - y) + lower * y);
+    return (uint16)__float2int_rn(upper * (1.0f - y) + lower * y);
 }
 
 // One block a cell, along x: (down + 1) * (along + 1) cells.
@@ -133,16 +144,19 @@ extern "C" __global__ void interpolate(const uint16* __restrict__ frames,
         for (int32 k = 0; k < 4; k++)
             words[4 * four + k] = Word{{a.at[k], b.at[k], c.at[k], d.at[k]}};
     }
-    const int32 begin = begin_of(i, width, along, columns), end = begin_of(i + 1, width, along, columns);
-    const int32 bottom = begin_of(j + 1, height, down, rows), warps = blockDim.x / WARP;
+    const int32 begin = begin_of(i, width, along, columns);
+    const int32 end = begin_of(i + 1, width, along, columns);
+    const int32 top = begin_of(j, height, down, rows), bottom = begin_of(j + 1, height, down, rows);
+    const float32 per_row = 1.0f / (float32)height, per_column = 1.0f / (float32)width;
     __syncthreads();
-    for (int32 y = begin_of(j, height, down, rows) + (int32)threadIdx.x / WARP; y < bottom;
-         y += warps) {
+    for (int32 y = top + (int32)threadIdx.x / WARP; y < bottom; y += (int32)blockDim.x / WARP) {
         const int64 row = ((int64)blockIdx.z * rows + y) * columns;
-        const float32 weight = position(y, height) - (float32)(j - 1);
-        for (int32 x = begin + (int32)threadIdx.x % WARP; x < end; x += WARP) {
+        const float32 weight = position((float32)y, per_row) - (float32)(j - 1);
+        int32 x = begin + (int32)threadIdx.x % WARP;
+        // counted as a float as well: a conversion costs as much as several products
+        for (float32 column = (float32)x; x < end; x += WARP, column += (float32)WARP) {
             const Word word = words[least((int32)frames[row + x], bins - 1)];
-            out[row + x] = blend(word, position(x, width) - (float32)(i - 1), weight);
+            out[row + x] = blend(word, position(column, per_column) - (float32)(i - 1), weight);
         }
     }
 }
@@ -155,7 +169,8 @@ extern "C" __global__ void interpolate_wide(const uint16* __restrict__ frames,
                                             int32 bins, int32 stride) {
     const int32 x = (int32)flat_index(), y = blockIdx.y;
     if (x >= columns) return;
-    const float32 from_x = position(x, width), from_y = position(y, height);
+    const float32 from_x = position((float32)x, 1.0f / (float32)width);
+    const float32 from_y = position((float32)y, 1.0f / (float32)height);
     const int32 i = (int32)floorf(from_x), j = (int32)floorf(from_y);
     const int32 upper = most(j, 0) * along, lower = least(j + 1, down - 1) * along;
     const int32 left = most(i, 0), right = least(i + 1, along - 1);

@@ -5,7 +5,8 @@
 extern "C" __global__ void start(const uint8* __restrict__ mask, int32* __restrict__ parents,
                                  int32 size) {
     const int32 i = (int32)flat_index();
-    if (i < size) parents[(int64)blockIdx.z * size + i] = mask[(int64)blockIdx.z * size + i] ? i : -1;
+    const int64 at = (int64)blockIdx.z * size + i;
+    if (i < size) parents[at] = mask[at] ? i : -1;
 }
 
 // Each pixel with those of its eight neighbours that come before it. Blocks of a row along x, rows

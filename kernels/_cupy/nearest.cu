@@ -1,4 +1,5 @@
-// Nearest neighbour between pixel centres. Blocks of a new row along x, rows along y, masks along z.
+// Nearest neighbour between pixel centres. Blocks of a new row along x, rows along y, masks
+// along z.
 
 extern "C" __global__ void nearest(const uint8* __restrict__ mask, uint8* __restrict__ out,
                                    int32 old_rows, int32 old_columns, int32 rows, int32 columns) {

@@ -47,15 +47,16 @@ extern "C" __global__ void count(const VALUE* __restrict__ values, int32 size, i
 }
 
 // One block a frame: append a digit to each key, and make each rank one within the values that
-// begin with it.
+// begin with it. In the first pass the ranks are `low` and `high`.
 extern "C" __global__ void choose(const uint32* __restrict__ counts, uint64* __restrict__ keys,
-                                  uint32* __restrict__ ranks, int32 pass) {
+                                  uint32* __restrict__ ranks, int32 pass, uint32 low,
+                                  uint32 high) {
     counts += (int64)blockIdx.z * 2 * DIGITS;
     keys += 2 * blockIdx.z;
     ranks += 2 * blockIdx.z;
     const int32 width = Place(pass).width, each = DIGITS / blockDim.x;
     const uint64 known[2] = {keys[0], keys[1]};
-    const uint32 wanted[2] = {ranks[0], ranks[1]};
+    const uint32 wanted[2] = {pass ? ranks[0] : low, pass ? ranks[1] : high};
     for (int32 which = 0; which < 2; which++) {
         const uint32* mine = counts + (known[0] == known[1] ? 0 : which * DIGITS);
         mine += threadIdx.x * each;

@@ -7,7 +7,6 @@ from kernels._cupy.device import (
     THREADS,
     batched,
     blocks,
-    constant,
     empty,
     launch,
     native,
@@ -26,21 +25,17 @@ def percentile_window(frame: Array, low_rank: int, high_rank: int, bins: int) ->
     size = np.int32(rows * columns)
     passes = -(-8 * values.dtype.itemsize // _DIGIT)
     keys = zeros((frames, 2), np.uint64)
-    ranks = constant(_ranks, low_rank, high_rank, frames).copy()
+    ranks = empty((frames, 2), np.uint32)
     counts = zeros((passes, frames, 2, 1 << _DIGIT), np.uint32)
     grid = blocks(rows * columns, _EACH), 1, frames
     for number in range(passes):
         place, table = np.int32(number), counts[number]
         counted = (values, size, place, keys, table)
         launch("percentile_window.count", grid, counted, VALUE=values.dtype)
-        chosen = (table, keys, ranks, place)
+        chosen = (table, keys, ranks, place, np.uint32(low_rank), np.uint32(high_rank))
         launch("percentile_window.choose", (1, 1, frames), chosen, VALUE=values.dtype)
     out = empty(values.shape, np.uint16)
     grid = blocks(rows * columns, QUADS), 1, frames
     arguments = (values, out, size, keys, np.int32(bins))
     launch("percentile_window.stretch", grid, arguments, VALUE=values.dtype)
     return out
-
-
-def _ranks(low: int, high: int, frames: int) -> Array:
-    return np.tile(np.array([low, high], np.uint32), (frames, 1))

@@ -1,6 +1,6 @@
-// The first step of three in one: each pixel is windowed where it is read, and goes at once into the
-// new rows; the windowed frame is never in memory. Blocks of a row along x, new rows along y, frames
-// along z. `first`, `weights`: as in resample.cu.
+// The first step of three in one: each pixel is windowed where it is read, and goes at once into
+// the new rows; the windowed frame is never in memory. Blocks of a row along x, new rows along y,
+// frames along z. `first`, `weights`: as in resample.cu.
 
 extern "C" __global__ void down(const VALUE* __restrict__ values, float64* __restrict__ between,
                                 const int32* __restrict__ first,

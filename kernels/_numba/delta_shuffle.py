@@ -58,29 +58,34 @@ def _split(zigzag: Array, planes: Array, y: int) -> None:
 @compiled
 def _unshuffle(low: Array, high: Array, frame: Array) -> None:
     rows, columns = frame.shape
-    least = np.empty(2 * low.shape[1], np.uint8)  # one row's low bytes, and its high ones
-    most = np.empty_like(least)
+    least = np.zeros(2 * low.shape[1], np.uint8)  # one row's low bytes, and its high ones
+    most = np.zeros_like(least)
     least_pairs, most_pairs = least.view(np.uint16), most.view(np.uint16)
-    second, third, fourth = high[0], high[1], high[2]
-    _join(low, second, 0, least_pairs)
-    _join(third, fourth, 0, most_pairs)
+    used = high.shape[0]
+    second, third, fourth = high[0], high[min(1, used - 1)], high[used - 1]
+    every = _U16(0xFF)
+    fourths = every if used == 3 else _U16(0)  # a plane that lacks is another, masked
+    _join(low, second, every, 0, least_pairs)
+    if used > 1:
+        _join(third, fourth, fourths, 0, most_pairs)
     total = _U16(0)
     for x in range(columns):
         total = _U16(total + _difference(least[x], most[x]))
         frame[0, x] = total
     for y in range(1, rows):
-        _join(low, second, y, least_pairs)
-        _join(third, fourth, y, most_pairs)
+        _join(low, second, every, y, least_pairs)
+        if used > 1:
+            _join(third, fourth, fourths, y, most_pairs)
         for x in range(columns):
             frame[y, x] = _U16(frame[y - 1, x] + _difference(least[x], most[x]))
 
 
 @compiled
-def _join(plane: Array, above: Array, y: int, pairs: Array) -> None:
-    """Write one row of bytes, two to a word, from two nibble planes."""
+def _join(plane: Array, above: Array, mask: np.uint16, y: int, pairs: Array) -> None:
+    """Write one row of bytes, two to a word, from two nibble planes, the upper one masked."""
     low, high = _U16(0x0F), _U16(0xF0)
     for x in range(pairs.size):
-        a, b = _U16(plane[y, x]), _U16(above[y, x])
+        a, b = _U16(plane[y, x]), _U16(above[y, x]) & mask
         pairs[x] = _U16(
             (a & low) | ((b & low) << _U16(4)) | ((a & high) << _U16(4)) | ((b & high) << _U16(8))
         )

@@ -1,7 +1,7 @@
 """The unsharp mask on the CPU, a row at a time.
 
-For 8 and 16 bits in float32, which is exact to a hundredth of a level: a row is blurred along once,
-and a ring holds the rows that are then blurred down. All others in float64.
+For 8 and 16 bits in float32, whose blur is exact to a hundredth of a level: a row is blurred along
+once, and a ring holds the rows that are then blurred down. All others in float64.
 """
 
 from functools import lru_cache
@@ -80,12 +80,10 @@ def _unsharp_integers(
             _blur_along(values[ready], weights, line, ring[ready % ring.shape[0]])
             ready += 1
         _scale(ring[y % ring.shape[0]], weights[0], blurred)
-        for k in range(1, radius + 1, 2):
-            above, below = _pair(ring, y, k, rows)
-            # the last of an odd number of pairs is added with nothing
-            far_above, far_below = _pair(ring, y, min(k + 1, radius), rows)
-            far = weights[k + 1] if k < radius else np.float32(0)
-            _add_pairs(above, below, weights[k], far_above, far_below, far, blurred)
+        for k in range(1, radius + 1):
+            above = ring[max(y - k, 0) % ring.shape[0]]
+            below = ring[min(y + k, rows - 1) % ring.shape[0]]
+            _add_pair(above, below, weights[k], blurred)
         _sharpen(values[y], blurred, amount, low, high, out[y])
 
 
@@ -97,11 +95,9 @@ def _blur_along(values: Array, weights: Array, line: Array, out: Array) -> None:
     line[:radius] = line[radius]
     line[radius + columns :] = line[radius + columns - 1]
     _scale(line[radius : radius + columns], weights[0], out)
-    for k in range(1, radius + 1, 2):
-        left, right = _sides(line, radius, k, columns)
-        far_left, far_right = _sides(line, radius, min(k + 1, radius), columns)
-        far = weights[k + 1] if k < radius else np.float32(0)
-        _add_pairs(left, right, weights[k], far_left, far_right, far, out)
+    for k in range(1, radius + 1):
+        left = line[radius - k : radius - k + columns]
+        _add_pair(left, line[radius + k : radius + k + columns], weights[k], out)
 
 
 @compiled
@@ -111,36 +107,17 @@ def _scale(values: Array, weight: float, out: Array) -> None:
 
 
 @compiled
-def _pair(ring: Array, y: int, k: int, rows: int) -> tuple[Array, Array]:
-    """Return the blurred rows `k` above and below row `y`, the edges replicated."""
-    return ring[max(y - k, 0) % ring.shape[0]], ring[min(y + k, rows - 1) % ring.shape[0]]
-
-
-@compiled
-def _sides(line: Array, radius: int, k: int, columns: int) -> tuple[Array, Array]:
-    """Return the row shifted by `k` to the left and to the right."""
-    return line[radius - k : radius - k + columns], line[radius + k : radius + k + columns]
-
-
-@compiled
-def _add_pairs(
-    near: Array, nigh: Array, weight: float, far: Array, away: Array, less: float, out: Array
-) -> None:
-    """Add two pairs of taps at once: half the passes over `out`."""
+def _add_pair(one: Array, other: Array, weight: float, out: Array) -> None:
     for x in range(out.size):
-        out[x] += weight * (near[x] + nigh[x]) + less * (far[x] + away[x])
+        out[x] += weight * (one[x] + other[x])
 
 
 @compiled
 def _sharpen(
     values: Array, blurred: Array, amount: float, low: float, high: float, out: Array
 ) -> None:
-    times, least, most, half = (
-        np.float32(amount),
-        np.float32(low),
-        np.float32(high),
-        np.float32(0.5),
-    )
+    times, half = np.float32(amount), np.float32(0.5)
+    least, most = np.float32(low), np.float32(high)
     for x in range(out.size):
         value = np.float32(np.int32(values[x]))
         sharp = value + times * (value - blurred[x])

@@ -23,13 +23,8 @@ def window_resample_normalise(
     rows = taps(frame.shape[0], shape[0], method)
     columns = taps(frame.shape[1], shape[1], method)
     curve = curve_of(center, width, function)
-    _grey_on_grid(native(frame), curve, *_single(rows), *_single(columns), small)
+    _grey_on_grid(native(frame), curve, *rows, *columns, small)
     return normalise(small, spread)
-
-
-def _single(taps: tuple[Array, Array]) -> tuple[Array, Array]:
-    """Return the weights in float32: enough for 256 levels, and half the memory to go through."""
-    return taps[0], taps[1].astype(np.float32)
 
 
 @compiled
@@ -45,7 +40,8 @@ def _grey_on_grid(
     taps = row_weights.shape[1]
     # the rows of a list of weights lie in a ring: each row of the frame is windowed once
     ring = np.empty((taps, values.shape[1]), np.float32)
-    line = np.empty(values.shape[1], np.float32)
+    # float64: sums that are equal must stay equal, as a constant frame has no deviation
+    line = np.empty(values.shape[1], np.float64)
     ready = 0
     for y in range(out.shape[0]):
         ready = max(ready, row_first[y])

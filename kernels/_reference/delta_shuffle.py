@@ -24,7 +24,8 @@ def delta_shuffle(frame: Array) -> Array:
 
 def undelta_shuffle(low: Array, high: Array, columns: int) -> Array:
     """Return the uint16 (rows, columns) frame."""
-    planes = np.concatenate([low[None], high]).astype(np.uint16)
+    lacking = np.zeros((3 - len(high), *low.shape))
+    planes = np.concatenate([low[None], high, lacking]).astype(np.uint16)
     zigzag = np.empty((low.shape[0], 2 * low.shape[1]), np.uint16)
     zigzag[:, 0::2] = ((planes & 15) << _SHIFTS).sum(0, dtype=np.uint16)
     zigzag[:, 1::2] = ((planes >> 4) << _SHIFTS).sum(0, dtype=np.uint16)

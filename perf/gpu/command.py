@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -38,24 +38,12 @@ class NoGpu(Exception):
     """There is no GPU to measure; the text says why."""
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 done, 1 a target missed or no GPU, 2 usage."""
-    parser = argparse.ArgumentParser(prog="python -m perf gpu", description=DESCRIPTION)
-    add_arguments(parser)
-    return run(parser.parse_args(argv))
-
-
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     """Add `gpu` to the commands of `python -m perf`."""
     text = "the CUDA kernels, against what the GPU can do"
     parser = commands.add_parser("gpu", help=text, description=DESCRIPTION)
-    add_arguments(parser)
-    parser.set_defaults(run=run)
-
-
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add what the command takes."""
     parser.add_argument("--json", metavar="FILE", help="write the report there; - is stdout")
+    parser.set_defaults(run=run)
 
 
 def run(args: argparse.Namespace) -> int:

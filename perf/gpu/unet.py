@@ -56,8 +56,9 @@ def _seconds(bench: Bench, torch: Any, width: int, frames: int) -> float:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, stream=side):
             net(image)
-    return (
-        bench.wall_seconds(graph.replay)
-        if frames > 1
-        else bench.wall_seconds(lambda: (graph.replay(), torch.cuda.synchronize()))
-    )
+
+    def waited_for() -> None:
+        graph.replay()
+        torch.cuda.synchronize()
+
+    return bench.wall_seconds(graph.replay if frames > 1 else waited_for)

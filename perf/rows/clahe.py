@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from itertools import cycle
 from typing import Any
@@ -45,10 +45,11 @@ def cases() -> list[Entry]:
     ]
 
 
-def stored_frames(count: int = 4) -> list[Array]:
-    """Return frames of the phantom, int16 (512, 512), values in [0, 4095]."""
-    phantom = Phantom(slices=count, phases=2, seed=11, size=512)
-    return [_in_12_bits(phantom.image(index, 0)) for index in range(count)]
+@cache
+def stored_frames() -> list[Array]:
+    """Return four frames of the phantom, int16 (512, 512), values in [0, 4095]."""
+    phantom = Phantom(slices=4, phases=2, seed=11, size=512)
+    return [_in_12_bits(phantom.image(index, 0)) for index in range(4)]
 
 
 def _in_12_bits(frame: Array) -> Array:

@@ -27,8 +27,8 @@ OURS = Packer(
     lambda frame, packed: wire.unpack(frame.info, packed),
 )
 _BOUND = (
-    "Over half of the time is zstd's entropy decoder on the upper nibbles, a sixth the checksum; "
-    "and the emptier a picture (two of six CT frames are maps), the nearer both come to a copy."
+    "Two of the six CT frames are maps, mostly empty, where both sides come near to a copy; the "
+    "pictures reach 2.1x to 2.5x (docs/decisions/0009-wire-codec.md)."
 )
 
 

@@ -19,7 +19,7 @@ from preprocess_frames import CAPS, LIMIT_S, all_sorts, native, prepared, values
 from engine.decode import decode
 from engine.enhance import enhance
 from engine.errors import DecodeFailed, EnhanceFailed
-from engine.messages import FrameMessage
+from engine.messages import FrameMessage, Palette
 from engine.metrics import StageTimes
 from engine.preprocess import dali, graph, make
 from engine.preprocess.dali import Dali
@@ -108,11 +108,10 @@ class TestBatches:
 
 
 class TestFailures:
-    async def test_an_operator_that_raises_costs_one_frame_and_the_pipeline_is_built_anew(
+    async def test_an_operator_that_raises_costs_no_frame_and_the_pipeline_is_built_anew(
         self, through: Dali, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
     ) -> None:
-        good = [native(picture((60, 64), seed=i)) for i in range(7)]
-        bad = native(picture((61, 64)))
+        messages = [native(picture((60 + (i == 3), 64), seed=i)) for i in range(8)]
         built: list[Any] = []
         right, build = graph._picture, Graph._built
 
@@ -128,14 +127,42 @@ class TestFailures:
         monkeypatch.setattr(graph, "_picture", picture_of)
         monkeypatch.setattr(Graph, "_built", building)
         with caplog.at_level(logging.WARNING):
-            answers = await prepared(through, [*good[:3], bad, *good[3:]])
-        failed = answers.pop(3)
-        assert isinstance(failed, EnhanceFailed)
-        assert "an operator's defect" in str(failed)
+            answers = await prepared(through, messages)
         assert "go one by one" in caplog.text
-        assert len(built) >= 3  # the first, the one for the frames alone, the one after the bad one
-        for one, got in zip(good, answers, strict=True):
+        for one, got in zip(messages, answers, strict=True):
             np.testing.assert_array_equal(got, wanted(one))
+        await prepared(through, messages[:1])
+        assert len(built) >= 2
+
+    async def test_a_dali_that_is_broken_costs_no_frame(
+        self, through: Dali, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def broken(*_: object) -> None:
+            raise RuntimeError("no memory left on the device")
+
+        monkeypatch.setattr(Graph, "_built", broken)
+        messages = [native(picture((60, 64), seed=i)) for i in range(3)]
+        refused = native(picture((8, 8)), photometric_interpretation="XYZ")
+        *answers, failed = await prepared(through, [*messages, refused])
+        for one, got in zip(messages, answers, strict=True):
+            np.testing.assert_array_equal(got, wanted(one))
+        assert isinstance(failed, EnhanceFailed)
+
+    async def test_a_defect_of_ours_costs_its_frame_alone(
+        self, through: Dali, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        messages = [compressed(picture((60, 64), seed=i), JPEG_2000, 16) for i in range(6)]
+
+        def decoding(one: FrameMessage, **caps: int) -> np.ndarray:
+            if one is messages[3]:
+                raise MemoryError
+            return decode(one, **caps)
+
+        monkeypatch.setattr(dali, "declare_sixteen_bits", lambda *_, **__: (b"no codestream", 0))
+        monkeypatch.setattr(dali, "decode", decoding)
+        answers = await prepared(through, messages)
+        assert [type(one) for one in answers].count(np.ndarray) == 5
+        assert isinstance(answers[3], MemoryError)
 
     async def test_what_dali_cannot_decode_is_decoded_on_the_host(
         self, through: Dali, monkeypatch: pytest.MonkeyPatch
@@ -176,6 +203,20 @@ class TestFailures:
         assert isinstance(answers[0], ZeroDivisionError)
         monkeypatch.undo()
         assert isinstance((await prepared(through, [native(picture((8, 8)))]))[0], np.ndarray)
+
+
+async def test_a_palette_goes_the_way_of_colour(
+    through: Dali, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its tables are on the host, where indices on a device cannot look anything up."""
+    table = bytes(range(256))
+    message = native(
+        picture((60, 64), dtype=np.uint8, top=255),
+        photometric_interpretation="PALETTE COLOR",
+        palette=Palette(first=0, red=table, green=table, blue=table),
+    )
+    monkeypatch.setattr(Graph, "run", None)
+    np.testing.assert_array_equal((await prepared(through, [message]))[0], wanted(message))
 
 
 @pytest.mark.parametrize("syntax", [JPEG_2000, HTJ2K])

@@ -260,11 +260,11 @@ def test_every_syntax_has_a_backend_and_says_what_is_missing(monkeypatch) -> Non
     assert len(available()) == 16
     assert all(one.missing is None for one in available().values())
     monkeypatch.setattr(imagecodecs_backend, "imagecodecs", None)
-    assert available()[f"{JPEG}80"] == ("pyjpegls", None)
+    assert available()[f"{JPEG}90"] == ("pylibjpeg-openjpeg", None)
     monkeypatch.setattr(PydicomBackend, "missing", lambda self, syntax: f"install {self.package}")
     assert available()[f"{JPEG}90"].missing == "install the package imagecodecs"
     with pytest.raises(DecodeFailed, match="install the package imagecodecs; or install pyjpegls"):
-        backend_for(f"{JPEG}80")
+        backend_for(f"{JPEG}80", samples_per_pixel=3)
 
 
 @pytest.mark.parametrize("part", ["57", "70", "80", "90", "201", "202"])

@@ -6,6 +6,7 @@ import os
 import shutil
 import struct
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import imagecodecs
@@ -46,7 +47,8 @@ def message_of(value: bytes, pixels: np.ndarray, syntax: str, bits: int, **modul
 
 def by_all(message, want: np.ndarray) -> None:
     """Every decoder of the syntax that is here gives `want`."""
-    for backend in decoders_of(message.info.transfer_syntax_uid):
+    info = message.info
+    for backend in decoders_of(info.transfer_syntax_uid, info.samples_per_pixel):
         np.testing.assert_array_equal(backend.decode(message), want, err_msg=backend.name)
 
 
@@ -171,7 +173,67 @@ def test_a_huffman_table_of_too_many_codes_is_refused() -> None:
         decode(message_of(crowded, pixels, f"{JPEG}57", 8), max_frame_bytes=LIMIT)
 
 
-# -- JPEG Extended, JPEG-LS, JPEG 2000
+# -- JPEG-LS
+
+
+def pictures(bits: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Yield noise, a random walk, runs of all lengths, and one value with specks."""
+    top = (1 << bits) - 1
+    for rows, columns in ((20, 17), (33, 64)):
+        steps = np.cumsum(rng.integers(-3, 4, (rows, columns)), axis=1)
+        lengths = rng.integers(1, 40, rows * columns)
+        yield rng.integers(0, top + 1, (rows, columns))
+        yield (steps + (1 << bits - 1)).clip(0, top)
+        yield np.repeat(rng.integers(0, top + 1, len(lengths)), lengths)[: rows * columns].reshape(
+            rows, columns
+        )
+        yield rng.choice([0, top], (rows, columns), p=[0.99, 0.01])
+
+
+@pytest.mark.parametrize("near", [0, 1, 3])
+@pytest.mark.parametrize("bits", [2, 5, 8, 9, 12, 16])
+def test_jpeg_ls_by_all_decoders(bits, near) -> None:
+    if near > ((1 << bits) - 1) // 2:
+        near = 0
+    tried = 0
+    for values in pictures(bits, np.random.default_rng(bits)):
+        pixels = values.astype(np.uint8 if bits <= 8 else np.uint16)
+        try:
+            value = bytes(jpeg_ls.encode_buffer(pixels.tobytes(), *pixels.shape, 1, bits, near))
+        except RuntimeError:  # its buffer takes no frame that does not shrink
+            continue
+        message = message_of(value, pixels, f"{JPEG}81", bits)
+        want = pixels if near == 0 else imagecodecs.jpegls_decode(value)
+        by_all(message, want)
+        assert abs(want.astype(int) - pixels).max() <= near
+        tried += 1
+    assert tried >= 4
+
+
+@pytest.mark.parametrize("part", range(1, 8))
+def test_jpeg_ls_cut_inside_is_refused_with_its_row(part) -> None:
+    pixels = (np.indices((40, 30)).sum(axis=0) ** 2 % 4001).astype(np.uint16)
+    value = bytes(jpeg_ls.encode_buffer(pixels.tobytes(), 40, 30, 1, 12))
+    message = message_of(value[: len(value) * part // 8] + b"\xff\xd9", pixels, f"{JPEG}80", 12)
+    with pytest.raises(DecodeFailed, match=r"ends in row \d+ of 40"):
+        decode(message, max_frame_bytes=LIMIT)
+
+
+def test_jpeg_ls_with_coding_parameters_of_its_own() -> None:
+    pixels = (np.indices((24, 30)).sum(axis=0) % 7 * 30).astype(np.uint8)
+    value = bytes(jpeg_ls.encode_buffer(pixels.tobytes(), 24, 30, 1, 8))
+    at = value.index(b"\xff\xda")
+    usual = struct.pack(">BBHB5H", 0xFF, 0xF8, 13, 1, 255, 3, 7, 21, 64)
+    by_all(message_of(value[:at] + usual + value[at:], pixels, f"{JPEG}80", 8), pixels)
+    unusual = struct.pack(">BBHB5H", 0xFF, 0xF8, 13, 1, 255, 30, 7, 21, 64)
+    with pytest.raises(DecodeFailed, match="coding parameters"):
+        decode(
+            message_of(value[:at] + unusual + value[at:], pixels, f"{JPEG}80", 8),
+            max_frame_bytes=LIMIT,
+        )
+
+
+# -- JPEG Extended, JPEG-LS in colour, JPEG 2000
 
 
 def test_jpeg_extended_of_12_bits_is_near_what_was_encoded() -> None:

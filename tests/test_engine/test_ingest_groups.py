@@ -12,7 +12,10 @@ from dicom_objects import BIG_ENDIAN, EXPLICIT, IMPLICIT, build, encode
 from pydicom import Dataset, dcmread
 
 from engine.errors import RejectedInstance
+from engine.ingest.elements import Block
+from engine.ingest.macros import frame_fields
 from engine.ingest.validate import read_file, read_instance
+from engine.ingest.walk import Budget, Encoding
 from engine.messages import FrameInfo
 
 SHARED = {
@@ -57,16 +60,22 @@ def all_of_them(number: int) -> Dataset:
     )
 
 
+def undefine(ds: Dataset) -> None:
+    """Have all sequences and items below written without their lengths."""
+    ds.is_undefined_length_sequence_item = True
+    for element in ds:
+        if element.VR == "SQ":
+            element.is_undefined_length = True
+            for item in element.value:
+                undefine(item)
+
+
 @pytest.mark.parametrize("undefined_length", [False, True])
 @pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
 def test_each_frame_has_its_own(syntax: str, undefined_length: bool) -> None:
-    groups = [all_of_them(number) for number in (1, 2, 3)]
-    ds = enhanced(groups)
-    for one in groups:
-        one.is_undefined_length_sequence_item = undefined_length
-        for macro in one:
-            macro.is_undefined_length = undefined_length
-    ds["PerFrameFunctionalGroupsSequence"].is_undefined_length = undefined_length
+    ds = enhanced([all_of_them(number) for number in (1, 2, 3)])
+    if undefined_length:
+        undefine(ds)
     for number, info in enumerate(infos(ds, syntax), start=1):
         assert info.frame_number == number
         assert info.pixel_spacing == (number, 2 * number)
@@ -108,6 +117,17 @@ def test_groups_are_read_once() -> None:
     """A frame's fields are kept: to list the frames does not read the header again."""
     instance = read_instance(encode(enhanced([all_of_them(1)] * 3)), EXPLICIT)
     assert instance.infos[2].pixel_spacing is instance.infos[2].pixel_spacing
+
+
+def test_what_has_no_length_is_walked_through_once() -> None:
+    """So that an object of thousands of such frames does not exhaust its budget."""
+    frames = 20
+    ds = enhanced([all_of_them(1)] * frames)
+    undefine(ds)
+    budget = Budget(steps=100 * frames)
+    data = memoryview(encode(ds))
+    block = Block(data, Encoding(explicit=True, little=True), 0, len(data), budget)
+    assert len(frame_fields(block, frames)) == frames
 
 
 @pytest.mark.parametrize(

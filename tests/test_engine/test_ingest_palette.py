@@ -70,6 +70,20 @@ def test_odd_tables_are_padded() -> None:
     assert palette == Palette(first=0, red=b"abc", green=b"def", blue=b"ghi")
 
 
+def test_tables_of_older_objects() -> None:
+    """As US, and without the byte that makes their length even."""
+    ds = palette_object(4, 0, 16, [b""] * 3)
+    for colour in COLOURS:
+        ds[f"{colour}PaletteColorLookupTableData"].VR = "US"
+        setattr(ds, f"{colour}PaletteColorLookupTableData", [0x109, 0x209, 0x309, 0x409])
+    one = bytes([1, 2, 3, 4])
+    assert info_of(ds).palette == Palette(first=0, red=one, green=one, blue=one)
+    data = encode(palette_object(3, 0, 8, [b"abc\0"] * 3))
+    odd = data.replace(b"OW\0\0\4\0\0\0abc\0", b"OW\0\0\3\0\0\0abc")
+    palette = read_instance(odd, EXPLICIT).first.palette
+    assert palette == Palette(first=0, red=b"abc", green=b"abc", blue=b"abc")
+
+
 @pytest.mark.parametrize("entries", [MAX_ENTRIES + 1, 65536])
 def test_large_tables_stay_behind_and_enhancing_says_so(entries: int) -> None:
     info = info_of(palette_object(entries, 0, 16, [bytes(2 * entries)] * 3))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 from collections.abc import Callable
 from types import ModuleType
@@ -43,6 +44,19 @@ extern "C" __global__ void half_a_shuffle(int32* out) {
 }
 extern "C" __global__ void beyond(int32* out) { out[threadIdx.x + 1] = 0; }
 extern "C" __global__ void into_input(const int32* in) { ((int32*)in)[threadIdx.x] = 7; }
+extern "C" __global__ void beyond_shared(int32* out) {
+    __shared__ int32 values[32];
+    values[threadIdx.x] = 0;
+    __syncthreads();
+    out[threadIdx.x] = values[0];
+}
+extern "C" __global__ void odd_address(int32* out) {
+    using Two = Pack<int32, 2>;
+    *(Two*)(out + 1) = Two{{1, 2}};
+}
+extern "C" __global__ void too_large(int32* out) {
+    out[threadIdx.x] = 0x7fffffff - 62 + out[threadIdx.x];
+}
 extern "C" __global__ void before_sums(int32* out) {
     int32 total;
     out[threadIdx.x] = sum_before(out[threadIdx.x], total);
@@ -85,6 +99,22 @@ def test_a_barrier_is_for_all_threads(kernel: Callable[[str], Any], name: str) -
     with pytest.raises(AssertionError, match="barrier"):
         kernel(name)((1,), (64,), (numbers(),))
     test_threads_meet_at_barriers(kernel)  # what was given up does not disturb the next
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("beyond_shared", "an index beyond the array"),
+        ("odd_address", "not a multiple"),
+        ("too_large", "a sum beyond its type"),
+    ],
+)
+def test_what_no_gpu_reports_is_an_error(
+    kernel: Callable[[str], Any], name: str, text: str
+) -> None:
+    with pytest.raises(AssertionError, match=text):
+        kernel(name)((1,), (64,), (numbers(),))
+    test_threads_meet_at_barriers(kernel)
 
 
 def test_sums_run_over_warps(kernel: Callable[[str], Any]) -> None:
@@ -139,3 +169,11 @@ def test_values_of_a_device_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -
     assert kernels.modality(frame, slope=1, intercept=0).shape == (1, 2)
     with pytest.raises(kernels.KernelInputError, match="rows, columns"):
         kernels.modality(frame[0], slope=1, intercept=0)
+
+
+def test_without_its_arrays_cupy_is_not_loaded() -> None:
+    code = (
+        "import sys, numpy, kernels; kernels.modality(numpy.ones((2, 2)), slope=1, intercept=0); "
+        "sys.exit(any(name.partition('.')[0] == 'cupy' or '_cupy' in name for name in sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -30,13 +30,12 @@ def compiled(name: str, number: str, architecture: str) -> bytes:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_source_compiles_without_a_warning(name: str) -> None:
-    """To machine code for A100 and H100, and to PTX with every other number type."""
+    """To machine code for H100 with one number type, to PTX for A100 with each."""
     assert host.kernel_names(device.source(name)), "a source has kernels"
-    first, *others, last = variants(name) * 2
-    assert compiled(name, first, "sm_80").startswith(ELF)
-    assert compiled(name, last, "sm_90").startswith(ELF)
-    for number in sorted({*others} - {first, last}):
-        assert compiled(name, number, "compute_90")
+    first, *others = variants(name)
+    assert compiled(name, first, "sm_90").startswith(ELF)
+    for number in others or [first]:
+        assert b".target sm_80" in compiled(name, number, "compute_80")
 
 
 def test_the_compiler_is_heard() -> None:

@@ -177,6 +177,20 @@ def test_normalise_puts_the_mean_in_the_middle() -> None:
     assert abs(got.std() - 255 / 6) < 1
 
 
+@pytest.mark.parametrize("value", [1, 77, 199])
+@pytest.mark.parametrize("shape", [(5, 3), (30, 41), (19, 23)])
+@pytest.mark.parametrize("method", ["auto", "area", "cubic"])
+def test_the_fused_pass_of_a_constant_is_the_middle(
+    value: int, shape: tuple[int, int], method: str
+) -> None:
+    """A sum that is off by rounding would be a deviation, and be stretched over all levels."""
+    frame = np.full((17, 23), value, np.int16)
+    got = kernels.window_resample_normalise(
+        frame, center=100, width=300, shape=shape, method=method
+    )
+    assert (got == 128).all()
+
+
 BAD_FRAMES = [
     (np.zeros((2, 2, 2)), "rows, columns"),
     (np.zeros((0, 4)), "not empty"),

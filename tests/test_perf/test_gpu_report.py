@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from perf.__main__ import main
 from perf.gpu import command
 from perf.gpu.bench import Bench, NotMeasured, Row, Sizes, row
 from tests.test_kernels.cuda_shim import host
@@ -138,7 +139,7 @@ def test_report(
         return [found] if found else fails(bench)
 
     monkeypatch.setattr(command, "MEASURES", (works,))
-    assert command.main(["--json", str(tmp_path / "new" / "gpu.json")]) == code
+    assert main(["gpu", "--json", str(tmp_path / "new" / "gpu.json")]) == code
     report = json.loads((tmp_path / "new" / "gpu.json").read_text())
     assert set(report) == {"machine", "commit", "command", "rows", "not_measured", "failed"}
     assert report["machine"]["gpu"] == "no GPU"
@@ -171,7 +172,7 @@ def test_without_a_gpu_nothing_is_written(
     what: str,
 ) -> None:
     with without(what, cupy, monkeypatch):
-        assert command.main(["--json", str(tmp_path / "gpu.json")]) == 1
+        assert main(["gpu", "--json", str(tmp_path / "gpu.json")]) == 1
     said = capsys.readouterr()
     assert said.out == ""
     assert said.err.count("\n") == 1

@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 
 from engine.decode.bodies.compiling import compiled
-from engine.decode.bodies.words import PADDING, load, store
+from engine.decode.bodies.words import load, store
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 
-ROOM = 128 + PADDING  # what a run may read or write behind its end
-BLOCK = 8192  # pixels at a time: all segments of a block stay in the first cache
+ROOM = 128 + 32  # what a run may read and write behind its beginning
+BLOCK = 4096  # pixels at a time: all segments of a block stay in the first cache
 
 _REPEAT = np.uint64(0x0101010101010101)
 
@@ -22,7 +22,7 @@ def decode(data: Bytes, segments: Any, out: Bytes) -> int:
     """Unpack `segments` into `out`; return how many pixels came out.
 
     Fewer than the frame's mean that a segment ended early, more that its last run overshoots.
-    `data` is the frame and `ROOM` bytes more; `segments` (samples * width, 2) int64 are where each
+    `data` is the frame; `segments` (samples * width, 2) int64 are where each
     begins and ends in it, checked by the caller; `out` is (pixels, samples, width), little-endian,
     while segments hold the highest byte first (PS3.5 G.2).
     """
@@ -33,9 +33,9 @@ def decode(data: Bytes, segments: Any, out: Bytes) -> int:
     for first in range(0, pixels, BLOCK):
         count = min(BLOCK, pixels - first)
         for index in range(len(segments)):
-            at[index], made = _unpack(
-                data, at[index], segments[index, 1], planes[index], done[index], count
-            )
+            end, plane = segments[index, 1], planes[index]
+            at[index], made = _unpack(data, at[index], end, plane, done[index], count)
+            at[index], made = _unpack_bytes(data, at[index], end, plane, made, count)
             if made < count:
                 return int(first + made)
             done[index] = made - count
@@ -51,26 +51,33 @@ def _unpack(data: Bytes, at: int, end: int, plane: Bytes, done: int, count: int)
     """Unpack from `data[at:end]` behind `plane[:done]` until there are `count` bytes (G.3.2).
 
     Returns where it stopped, and how many bytes there are: up to 127 more than `count`. Runs are
-    copied 16 bytes at a time, over their end: the next run writes over what was not meant.
+    copied 32 bytes at a time, over their end: the next run writes over what was not meant. So it
+    stops `ROOM` before the end of `data`.
     """
-    while done < count and at + 1 < end:
+    last = min(end - 1, len(data) - ROOM)
+    while done < count and at < last:
         code: Any = np.int64(data[at])
         if code < 128:
             length = code + 1
             if at + 1 + length > end:
                 break
-            for offset in range(0, length, 16):
-                low, high = load(data, at + 1 + offset), load(data, at + 9 + offset)
-                store(plane, done + offset, low)
-                store(plane, done + offset + 8, high)
+            for offset in range(0, length, 32):
+                one, two = load(data, at + 1 + offset), load(data, at + 9 + offset)
+                three, four = load(data, at + 17 + offset), load(data, at + 25 + offset)
+                store(plane, done + offset, one)
+                store(plane, done + offset + 8, two)
+                store(plane, done + offset + 16, three)
+                store(plane, done + offset + 24, four)
             at += 1 + length
             done += length
         elif code > 128:
             length = 257 - code
             word = np.uint64(data[at + 1]) * _REPEAT
-            for offset in range(0, length, 16):
+            for offset in range(0, length, 32):
                 store(plane, done + offset, word)
                 store(plane, done + offset + 8, word)
+                store(plane, done + offset + 16, word)
+                store(plane, done + offset + 24, word)
             at += 2
             done += length
         else:  # no operation
@@ -79,14 +86,34 @@ def _unpack(data: Bytes, at: int, end: int, plane: Bytes, done: int, count: int)
 
 
 @compiled
+def _unpack_bytes(
+    data: Bytes, at: int, end: int, plane: Bytes, done: int, count: int
+) -> tuple[int, int]:
+    """Do the same byte by byte, up to the end of `data`."""
+    while done < count and at + 1 < end:
+        code: Any = np.int64(data[at])
+        length = code + 1 if code < 128 else 257 - code if code > 128 else 0
+        taken = code + 2 if code < 128 else 2 if code > 128 else 1
+        if at + taken > end:
+            break
+        for offset in range(length):
+            plane[done + offset] = data[at + 1 + (offset if code < 128 else 0)]
+        at += taken
+        done += length
+    return at, done
+
+
+@compiled
 def _interleave(planes: Bytes, out: Bytes) -> None:
     pixels, samples, width = out.shape
-    if samples == 1 and width == 2:
+    flat, size = out.reshape(-1), samples * width
+    if size == 2 and width == 2:  # the usual one, told to the compiler
+        low, high = planes[1], planes[0]
         for pixel in range(pixels):
-            out[pixel, 0, 0] = planes[1, pixel]
-            out[pixel, 0, 1] = planes[0, pixel]
+            flat[2 * pixel] = low[pixel]
+            flat[2 * pixel + 1] = high[pixel]
         return
-    for sample in range(samples):
-        for byte in range(width):
-            for pixel in range(pixels):
-                out[pixel, sample, byte] = planes[(sample + 1) * width - 1 - byte, pixel]
+    for index in range(size):
+        place = index // width * width + width - 1 - index % width
+        for pixel in range(pixels):
+            flat[pixel * size + place] = planes[index, pixel]

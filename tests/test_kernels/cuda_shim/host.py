@@ -138,13 +138,13 @@ def _check_guards(array: Any, kernel: str) -> None:
 
 @cache
 def _compiled(source: str, options: tuple[str, ...]) -> ctypes.CDLL:
-    """Compile for the CPU; kept in the folder for temporary files for the next run."""
+    """Compile for the CPU; kept beside Python's own compiled files for the next run."""
     wrappers = "".join(f"SHIM_KERNEL({name})\n" for name in kernel_names(source))
     # unnamed: what is in it is of this source alone, and so is its shared memory
     text = f"{_SHIM.read_text()}\nnamespace {{\n{source}\n}}\n{wrappers}"
     command = (*_COMPILE, *(option for option in options if option.startswith("-D")))
     key = hashlib.sha256(repr((command, text)).encode()).hexdigest()[:32]
-    folder = Path(tempfile.gettempdir()) / "scanstream-cuda-on-host"
+    folder = Path(__file__).with_name("__pycache__")
     folder.mkdir(exist_ok=True)
     library = folder / f"{key}.so"
     if not library.exists():

@@ -53,6 +53,7 @@ static inline T atomicCAS(T* at, typename Same<T>::type expected, typename Same<
     if (old == expected) *at = value;
     return old;
 }
+static inline int __float2int_rn(float value) { return (int)rintf(value); }
 static inline void __threadfence() {}
 static inline void __threadfence_block() {}
 
@@ -72,12 +73,18 @@ struct Fibre {
 
 static Fibre fibres[MOST];
 static char* stacks;
-static jmp_buf scheduler;
+static jmp_buf scheduler, given_up;
 static int current, threads;
 static bool alone, backwards;
 static char problem[200];
 static void (*run_thread)(void*);
 static void* run_arguments;
+
+// Give the launch up, from whichever stack.
+[[noreturn]] static void fail(int line, const char* text) {
+    snprintf(problem, sizeof problem, "line %d: %s", line, text);
+    _longjmp(given_up, 1);
+}
 
 static void leave() {
     if (!_setjmp(fibres[current].at)) _longjmp(scheduler, 1);
@@ -108,10 +115,7 @@ static void enter(int number) {
 }
 
 static void wait(State barrier, int line) {
-    if (alone) {
-        snprintf(problem, sizeof problem, "line %d: a barrier after other threads left", line);
-        throw 0;
-    }
+    if (alone) fail(line, "a barrier after other threads left");
     const int me = current;
     fibres[me].state = barrier;
     fibres[me].line = line;
@@ -160,13 +164,11 @@ static void run_warp(int first) {
     } while (release(WARPS, first, last));
 }
 
-// True when all threads have met; sets `problem` when some wait for what does not come.
+// True when all threads have met at a barrier, false when all are done.
 static bool met() {
     if (release(BLOCK, 0, threads)) return true;
     for (int i = 0; i < threads; i++)
-        if (fibres[i].state != DONE)
-            snprintf(problem, sizeof problem, "line %d: not all threads reach this barrier",
-                     fibres[i].line);
+        if (fibres[i].state != DONE) fail(fibres[i].line, "not all threads reach this barrier");
     return false;
 }
 
@@ -192,22 +194,19 @@ static const char* run_grid(const unsigned* grid, const unsigned* block) {
     gridDim = {grid[0], grid[1], grid[2]};
     blockDim = {block[0], block[1], block[2]};
     threads = block[0] * block[1] * block[2];
-    problem[0] = 0;
     if (!threads || threads > MOST) return "a block has 1 to 1,024 threads";
     if (!stacks) stacks = (char*)malloc((size_t)MOST * STACK);
     const int count = grid[0] * grid[1] * grid[2];
-    try {
-        for (int i = 0; i < count && !problem[0]; i++) {
-            const unsigned at = in_order(i, count);
-            blockIdx = {at % grid[0], at / grid[0] % grid[1], at / grid[0] / grid[1]};
-            run_block();
-        }
-    } catch (int) {
+    if (_setjmp(given_up)) {
+        for (Fibre& fibre : fibres) fibre.made = false;  // some are in the middle of the kernel
+        return problem;
     }
-    // those that still wait in the middle of a kernel begin anew next time
-    for (Fibre& fibre : fibres)
-        if (fibre.state == BLOCK || fibre.state == WARPS) fibre.made = false;
-    return problem[0] ? problem : 0;
+    for (int i = 0; i < count; i++) {
+        const unsigned at = in_order(i, count);
+        blockIdx = {at % grid[0], at / grid[0] % grid[1], at / grid[0] / grid[1]};
+        run_block();
+    }
+    return 0;
 }
 
 // What a parameter of a kernel is, by NumPy's names: "const uint16*", "float64".
@@ -265,6 +264,23 @@ template <typename... A> static const char* signature(void (*)(A...)) {
 }
 
 }  // namespace shim
+
+// What the sanitizers found: what they hand over begins with file, line and column. These take the
+// place of their own library, which would end the process.
+#define FOUND(NAME, TEXT)                                                       \
+    extern "C" __attribute__((visibility("hidden"))) void __ubsan_handle_##NAME( \
+        const char** file, ...) {                                               \
+        shim::fail(*(const int*)(file + 1), TEXT);                              \
+    }
+FOUND(out_of_bounds_abort, "an index beyond the array")
+FOUND(type_mismatch_v1_abort, "an address that is not a multiple of the value's size, or null")
+FOUND(add_overflow_abort, "a sum beyond its type")
+FOUND(sub_overflow_abort, "a difference beyond its type")
+FOUND(mul_overflow_abort, "a product beyond its type")
+FOUND(negate_overflow_abort, "a negative beyond its type")
+FOUND(divrem_overflow_abort, "a division by zero, or beyond its type")
+FOUND(shift_out_of_bounds_abort, "a shift beyond its type")
+FOUND(pointer_overflow_abort, "an address beyond memory")
 
 // Written by the tests after the source, once for each kernel.
 #define SHIM_KERNEL(KERNEL)                                                                    \
