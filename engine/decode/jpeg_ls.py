@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from engine.decode.bodies.jpeg_ls import END, Coding, decode
+from engine.decode.bodies.golomb import END
+from engine.decode.bodies.jpeg_ls import Coding, decode
 from engine.decode.codestream import Codestream, next_segment
 from engine.errors import DecodeFailed
 

@@ -1,7 +1,7 @@
 """Walk over the bytes of an encoded data set (PS3.5 chapter 7): where each element lies.
 
 Nothing here recurses, copies, or knows a keyword. What may be passed over in one object is capped
-by a `Budget`, which knows the ends of what was passed over: a level that is read asks for them again.
+by a `Budget`, which remembers where it ended: each level that is read asks for that again.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class Budget:
     """The steps that are left for one object: they bound the time that its header can take.
 
     They take some seconds at most. An enhanced object with a dozen macros spends 60 of them a
-    frame, or 170 where its sequences are of undefined length. `ends` has the end of each content of undefined length that
-    was passed over, by its start: it is walked through once, however many levels are read.
+    frame, or 170 where its sequences are of undefined length. `ends` has the end of each content
+    of undefined length that was passed over, by its start: nothing is walked through twice.
     """
 
     __slots__ = ("ends", "left")
@@ -155,8 +155,15 @@ def skip(
     buffer: memoryview, encoding: Encoding, at: int, end: int, budget: Budget, *, inside_item: bool
 ) -> tuple[int, int]:
     """Pass over a sequence or item of undefined length; return `(end of content, next)`."""
-    if at in budget.ends:
-        return budget.ends[at], budget.ends[at] + 8
+    if at not in budget.ends:
+        _walk(buffer, encoding, at, end, budget, inside_item=inside_item)
+    return budget.ends[at], budget.ends[at] + 8
+
+
+def _walk(
+    buffer: memoryview, encoding: Encoding, at: int, end: int, budget: Budget, *, inside_item: bool
+) -> None:
+    """Find the end of a sequence or item of undefined length, and of all that it holds."""
     stack = [(inside_item, encoding, at)]
     for steps in range(budget.left):
         inside, enc, start = stack[-1]
@@ -168,8 +175,7 @@ def skip(
             stack.pop()
             budget.ends[start] = at - 8
             if not stack:
-                budget.spend(steps)
-                return at - 8, at
+                return budget.spend(steps)
             continue
         if inside:
             _, vr, at, length = read_head(buffer, enc, at - 8, end)

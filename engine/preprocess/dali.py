@@ -15,7 +15,6 @@ import numpy as np
 
 from engine.decode import decode
 from engine.enhance import enhance
-from engine.errors import FrameError
 from engine.messages import FrameMessage
 from engine.metrics import StageTimes
 from engine.preprocess.direct import Array, Direct

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from importlib import resources
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from pydicom.pixels import apply_color_lut
 
 from engine.cli.inspect import decoded
 from engine.config import Settings
-from engine.enhance import enhance
+from engine.enhance import _looked_up, enhance
 from engine.errors import EnhanceFailed
 from engine.ingest.palette import MAX_ENTRIES
 from engine.ingest.validate import read_file, read_instance
@@ -82,6 +83,20 @@ def test_tables_of_older_objects() -> None:
     odd = data.replace(b"OW\0\0\4\0\0\0abc\0", b"OW\0\0\3\0\0\0abc")
     palette = read_instance(odd, EXPLICIT).first.palette
     assert palette == Palette(first=0, red=b"abc", green=b"abc", blue=b"abc")
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int16])
+def test_looking_up_takes_little_memory(dtype: type[np.generic]) -> None:
+    """A frame may have 256 MiB: no indices of eight bytes are made of it."""
+    palette = Palette(first=2, red=b"ab", green=b"ab", blue=b"ab")
+    indices = np.arange(512 * 512).reshape(512, 512).astype(dtype)
+    wanted = np.where(indices <= 2, ord("a"), ord("b"))
+    np.testing.assert_allclose(_looked_up(indices, palette), wanted, rtol=1e-6)
+    tracemalloc.start()
+    _looked_up(indices, palette)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 5 * indices.size
 
 
 @pytest.mark.parametrize("entries", [MAX_ENTRIES + 1, 65536])

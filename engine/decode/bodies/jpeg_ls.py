@@ -11,22 +11,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from engine.decode.bodies.compiling import compiled
-from engine.decode.bodies.words import leading_zeros, load, swapped
+from engine.decode.bodies.golomb import ENOUGH, Bits, code, more, read
+from engine.decode.bodies.words import leading_zeros
 
 Bytes = np.ndarray[Any, np.dtype[np.uint8]]
 Values = np.ndarray[Any, np.dtype[np.uint16]]
 Numbers = np.ndarray[Any, np.dtype[np.int32]]
 
-END = b"\xff\xd9" + bytes(16)  # what has to follow the data: a marker, and room to read ahead
-
 # A context is 8 numbers of a flat array: unsigned indices into it are not checked for a sign.
 _A, _B, _C, _N, _K = (np.uint64(place) for place in range(5))
 _RUNS = 365  # the contexts of run interruption follow those of the gradients; C counts their Nn
 _J = np.array([0] * 4 + [1] * 4 + [2] * 4 + [3] * 4 + [4, 4, 5, 5, 6, 6, 7, 7, *range(8, 16)])
-_ONES = np.uint64(0x0101010101010101)
-_TOPS = np.uint64(0x8080808080808080)
 _MOST = 1 << 24
-_ENOUGH = np.uint64(32)  # bits to hold before a sample: nearly all take fewer
 
 
 class Coding(NamedTuple):
@@ -38,15 +34,6 @@ class Coding(NamedTuple):
     range: int
     qbpp: int
     limit: int
-
-
-class _Bits(NamedTuple):
-    """Where reading stands: `held` bits lead `ahead`, of which the last `invented` are no data."""
-
-    ahead: Any
-    held: Any
-    at: Any
-    invented: Any
 
 
 @compiled
@@ -62,11 +49,12 @@ def decode(data: Bytes, start: int, coding: Coding, gradients: Any, out: Values)
     contexts[np.int64(_N) :: 8] = 1
     contexts[np.int64(_K) :: 8] = _golomb(contexts[np.int64(_A)], 1)
     above, line = np.zeros(columns + 2, np.int32), np.zeros(columns + 2, np.int32)
-    bits, run_index = _Bits(np.uint64(0), np.uint64(0), np.int64(start), np.uint64(0)), 0
+    bits, run_index = Bits(np.uint64(0), np.uint64(0), np.int64(start), np.uint64(0)), 0
     for row in range(rows):
         line[0] = above[1]
         above[columns + 1] = above[columns]
-        bits, run_index = _row(data, bits, run_index, coding, gradients, contexts, above, line)
+        lines = above, line
+        bits, run_index = _row(data, bits, run_index, coding, gradients, contexts, lines)
         if bits.held < bits.invented:
             return row, bits.at
         for column in range(columns):
@@ -77,16 +65,10 @@ def decode(data: Bytes, start: int, coding: Coding, gradients: Any, out: Values)
 
 @compiled
 def _row(
-    data: Bytes,
-    bits: Any,
-    run_index: Any,
-    coding: Any,
-    gradients: Any,
-    contexts: Numbers,
-    above: Numbers,
-    line: Numbers,
+    data: Bytes, bits: Any, run_index: Any, coding: Any, gradients: Any, contexts: Any, lines: Any
 ) -> Any:
-    """Decode one row into `line[1:-1]`; return where reading stands then, and RUNindex."""
+    """Decode the row below `lines[0]` into `lines[1][1:-1]`; return `bits` and RUNindex then."""
+    above, line = lines
     columns, maxval = len(line) - 2, coding.maxval
     step = 2 * coding.near + 1
     column = 1
@@ -97,8 +79,8 @@ def _row(
         next_region = np.int64(gradients[np.uint64(d - b + maxval)])
         context = 81 * next_region + 9 * above_region + gradients[np.uint64(c - a + maxval)]
         above_region = next_region
-        if bits.held < _ENOUGH:
-            bits = _more(data, bits)
+        if bits.held < ENOUGH:
+            bits = more(data, bits)
         if context == 0:
             bits, run_index, column = _run(
                 data, bits, run_index, coding, contexts, above, line, column
@@ -111,7 +93,7 @@ def _row(
         k = np.int64(contexts[at + _K])
         bias = np.int64(contexts[at + _C])
         guess = min(max(_predicted(a, b, c) + (bias ^ sign) - sign, 0), maxval)
-        mapped, bits = _code(data, bits, k, coding.limit, coding.qbpp)
+        mapped, bits = code(data, bits, k, coding.limit, coding.qbpp)
         error = (mapped >> 1) ^ -(mapped & 1)
         if k == 0 and coding.near == 0 and 2 * contexts[at + _B] <= -contexts[at + _N]:
             error = ~error
@@ -175,76 +157,6 @@ def _update(contexts: Numbers, at: Any, error: Any, step: Any, reset: Any) -> No
 
 
 @compiled
-def _more(data: Bytes, bits: Any) -> Any:
-    """Fill up to 56 bits and more; zeros are invented where the data have ended."""
-    word = load(data, bits.at)
-    if (~word - _ONES) & word & _TOPS == 0:  # no byte is 0xFF
-        ahead = bits.ahead | (swapped(word) >> bits.held)
-        taken = (np.uint64(63) - bits.held) >> np.uint64(3)
-        return _Bits(ahead, bits.held | np.uint64(56), bits.at + np.int64(taken), bits.invented)
-    return _more_by_bytes(data, bits)
-
-
-@compiled
-def _more_by_bytes(data: Bytes, bits: Any) -> Any:
-    """Fill up to 49 bits and more; a zero bit follows each byte 0xFF (annex A.1)."""
-    ahead, held, at, invented = bits.ahead, bits.held, bits.at, bits.invented
-    ahead &= ~(np.uint64(0xFFFFFFFFFFFFFFFF) >> held)  # what was read beyond is read again
-    while held <= 48:
-        byte, follows = np.uint64(data[at]), np.uint64(data[at + 1])
-        if byte != 0xFF:
-            ahead |= byte << (np.uint64(56) - held)
-            held += np.uint64(8)
-            at += 1
-        elif follows < 0x80:
-            ahead |= (np.uint64(0x7F80) | follows) << (np.uint64(49) - held)
-            held += np.uint64(15)
-            at += 2
-        else:  # a marker
-            held += np.uint64(8)
-            invented += np.uint64(8)
-    return _Bits(ahead, held, at, invented)
-
-
-@compiled
-def _code(data: Bytes, bits: Any, k: Any, limit: Any, qbpp: Any) -> Any:
-    """Return the value of a Golomb code of limited length (A.5.3), and the bits behind it."""
-    zeros = np.int64(leading_zeros(bits.ahead))
-    if zeros + 1 + k > np.int64(bits.held) or zeros >= limit - qbpp - 1:
-        return _long_code(data, bits, k, limit, qbpp)
-    rest = bits.ahead << np.uint64(zeros + 1)
-    low = np.int64((rest >> np.uint64(1)) >> np.uint64(63 - k))
-    taken = np.uint64(zeros + 1 + k)
-    bits = _Bits(rest << np.uint64(k), bits.held - taken, bits.at, bits.invented)
-    return (zeros << k) | low, bits
-
-
-@compiled
-def _long_code(data: Bytes, bits: Any, k: Any, limit: Any, qbpp: Any) -> Any:
-    """Do the same bit by bit."""
-    zeros, most = np.int64(0), limit - qbpp - 1
-    bit, bits = _bits(data, bits, 1)
-    while bit == 0 and zeros < most:
-        zeros += 1
-        bit, bits = _bits(data, bits, 1)
-    if zeros >= most:
-        value, bits = _bits(data, bits, qbpp)
-        return value + 1, bits
-    low, bits = _bits(data, bits, k)
-    return (zeros << k) | low, bits
-
-
-@compiled
-def _bits(data: Bytes, bits: Any, count: Any) -> Any:
-    """Return the next `count` bits, at most 32, as a number."""
-    if bits.held < _ENOUGH:
-        bits = _more(data, bits)
-    value = np.int64((bits.ahead >> np.uint64(1)) >> np.uint64(63 - count))
-    taken = np.uint64(count)
-    return value, _Bits(bits.ahead << taken, bits.held - taken, bits.at, bits.invented)
-
-
-@compiled
 def _run(
     data: Bytes,
     bits: Any,
@@ -259,10 +171,10 @@ def _run(
     columns, a = len(line) - 2, line[column - 1]
     end, is_cut = column, False
     while not is_cut:
-        bit, bits = _bits(data, bits, 1)
+        bit, bits = read(data, bits, 1)
         length = np.int64(1) << _J[run_index]
         if bit == 0:
-            length, bits = _bits(data, bits, _J[run_index])
+            length, bits = read(data, bits, _J[run_index])
             is_cut = True
         elif end + length <= columns + 1:
             run_index = min(run_index + 1, 31)
@@ -284,7 +196,7 @@ def _interruption(
     at = np.uint64(8 * (_RUNS + alike))
     n = np.int64(contexts[at + _N])
     k = _golomb(np.int64(contexts[at + _A]) + alike * (n >> 1), n)
-    mapped, bits = _code(data, bits, k, coding.limit - _J[run_index] - 1, coding.qbpp)
+    mapped, bits = code(data, bits, k, coding.limit - _J[run_index] - 1, coding.qbpp)
     odd = (mapped + alike) & 1
     error = (mapped + alike + odd) >> 1
     if (k != 0 or 2 * contexts[at + _C] >= n) == (odd == 1):
