@@ -28,7 +28,7 @@ from engine.postprocess import (
     observe,
     segment,
 )
-from engine.preprocess import make
+from engine.preprocess import as_coded, make
 from engine.routes import Route, Routes
 
 T = TypeVar("T")
@@ -86,6 +86,7 @@ class Pipeline:
             return _result(message, None, times, run)
         if message.claim is not None:
             message = await self._threaded(self._fetched, message, message.claim, times)
+        message = as_coded(message)
         image, observed = await self._preprocessor.prepare(
             message, route.chain, times, _observer(message.info, route, times)
         )

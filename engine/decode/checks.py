@@ -24,9 +24,12 @@ def shape_of(info: FrameInfo) -> tuple[int, ...]:
 
 def dtype_of(info: FrameInfo) -> np.dtype[np.generic]:
     """Return the dtype of stored values, in this machine's byte order (PS3.5 8.1.1)."""
-    if info.bits_allocated == 1:
-        return np.dtype(np.uint8)
-    return np.dtype(f"{'ui'[info.pixel_representation]}{info.bits_allocated // 8}")
+    return _dtype(info.bits_allocated, info.pixel_representation)
+
+
+@lru_cache(maxsize=16)
+def _dtype(allocated: int, signed: int) -> np.dtype[np.generic]:
+    return np.dtype(np.uint8) if allocated == 1 else np.dtype(f"{'ui'[signed]}{allocated // 8}")
 
 
 def samples_of(info: FrameInfo) -> int:

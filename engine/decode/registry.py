@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -50,19 +49,23 @@ def available() -> dict[str, Availability]:
 
 def decoders_of(syntax: str, samples_per_pixel: int = 1) -> list[Backend]:
     """Return the backends that can decode `syntax` here, the one that serves it first."""
-    return [one for one in _serving(syntax, samples_per_pixel) if one.missing(syntax) is None]
+    return [
+        one
+        for one in BACKENDS
+        if _serves(one, syntax, samples_per_pixel) and one.missing(syntax) is None
+    ]
 
 
-def _serving(syntax: str, samples_per_pixel: int) -> Iterator[Backend]:
-    for backend in BACKENDS:
-        if syntax in backend.syntaxes and samples_per_pixel <= backend.most_samples:
-            yield backend
+def _serves(backend: Backend, syntax: str, samples_per_pixel: int) -> bool:
+    return syntax in backend.syntaxes and samples_per_pixel <= backend.most_samples
 
 
 def backend_for(syntax: str, samples_per_pixel: int = 1) -> Backend:
     """Return the backend that serves `syntax`; raise `DecodeFailed` saying what is missing."""
     lacking = []
-    for backend in _serving(syntax, samples_per_pixel):
+    for backend in BACKENDS:
+        if not _serves(backend, syntax, samples_per_pixel):
+            continue
         missing = backend.missing(syntax)
         if missing is None:
             return backend

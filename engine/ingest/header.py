@@ -72,7 +72,7 @@ def layout(block: Block, *, max_frame_bytes: int) -> Layout:
         raise RejectedInstance("Rows and Columns must be 1 to 65535")
     if not 1 <= size.frames <= MAX_FRAMES:
         raise RejectedInstance(f"NumberOfFrames must be 1 to {MAX_FRAMES}")
-    if size.frame_bytes > max_frame_bytes:
+    if size.decoded_bytes > max_frame_bytes:
         raise RejectedInstance(
             f"a decoded frame would have more than {max_frame_bytes} bytes"
             " (setting `max_frame_bytes`)",

@@ -35,8 +35,13 @@ class Layout(NamedTuple):
 
     @property
     def frame_bytes(self) -> int:
-        """Bytes of one decoded frame."""
+        """Bytes of one frame as native pixels."""
         return (self.frame_bits + 7) // 8
+
+    @property
+    def decoded_bytes(self) -> int:
+        """Bytes of one decoded frame: a bit takes one, and subsampled colour is expanded."""
+        return self.rows * self.columns * self.samples * ((self.bits_allocated + 7) // 8)
 
 
 class NativeFrames:

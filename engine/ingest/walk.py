@@ -175,7 +175,8 @@ def _walk(
             stack.pop()
             budget.ends[start] = at - 8
             if not stack:
-                return budget.spend(steps)
+                budget.spend(steps)
+                return
             continue
         if inside:
             _, vr, at, length = read_head(buffer, enc, at - 8, end)

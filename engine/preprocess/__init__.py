@@ -13,11 +13,12 @@ from typing import Protocol, TypeVar
 from engine.errors import ConfigError
 from engine.messages import FrameMessage
 from engine.metrics import StageTimes
+from engine.preprocess.colour import as_coded
 from engine.preprocess.direct import Array, Direct
 
 T = TypeVar("T")
 
-__all__ = ["Direct", "Preprocessor", "make", "require"]
+__all__ = ["Direct", "Preprocessor", "as_coded", "make", "require"]
 
 
 class Preprocessor(Protocol):

@@ -33,6 +33,10 @@ _SYNTAXES = {
 }
 
 _BOUNDS = {
+    "native": (
+        "each value is looked at once for bits above HighBit (PS3.5 8.1.1): reading 0.5 MB is most "
+        "of a frame's time"
+    ),
     "rle": (
         "a frame has some 20,600 runs, of 25 bytes on average: each begins with a byte that "
         "decides what is done next"

@@ -19,8 +19,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from lossless_encoder import encode_lossless
 
-from engine.decode import decode, decoders_of, warm
+from engine.cli import doctor
+from engine.decode import decode, decoders_of, imagecodecs_backend, warm
 from engine.decode.isolated import IsolatedBackend
+from engine.decode.pydicom_backend import PydicomBackend
 from engine.errors import DecodeFailed
 
 FILES = Path(pydicom.__file__).parent / "data" / "test_files"
@@ -316,3 +318,15 @@ def test_a_child_that_served_a_large_frame_is_let_go(monkeypatch) -> None:
 
 def test_warm_decodes_what_is_compiled() -> None:
     warm()
+
+
+def test_the_doctor_says_which_transfer_syntaxes_lack_what(monkeypatch) -> None:
+    assert doctor.decoders().state == "ok"
+    monkeypatch.setattr(imagecodecs_backend, "imagecodecs", None)
+    assert doctor.decoders().state == "ok"  # pydicom's plug-ins serve
+    monkeypatch.setattr(PydicomBackend, "missing", lambda self, syntax: f"install {self.package}")
+    found = doctor.decoders()
+    assert found.state == "absent"
+    assert f"{JPEG}90" in found.found
+    assert f"{JPEG}80" not in found.found  # ours
+    assert found.cure == "install the package imagecodecs"

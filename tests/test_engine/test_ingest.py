@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import zlib
 
+import msgspec
 import pytest
 from dicom_objects import (
     BIG_ENDIAN,
@@ -18,14 +19,18 @@ from dicom_objects import (
     file_of,
     fragments,
 )
+from frame_messages import frame
 from pydicom import dcmread
 from pydicom.encaps import encapsulate_extended, generate_frames
 
 from engine.config import Settings
+from engine.decode import decode
+from engine.errors import RejectedInstance
 from engine.ingest.frames import Origin, messages
-from engine.ingest.validate import Instance, read_file, read_instance
+from engine.ingest.validate import Instance, Limits, read_file, read_instance
 from engine.messages import FrameMessage
 
+BYTES = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7}
 READABLE = (
     "CT_small.dcm",
     "MR_small.dcm",
@@ -114,6 +119,25 @@ def test_one_bit_frames_are_the_bytes_that_they_touch() -> None:
     )
     frames = [bytes(pixels) for _, pixels in read_instance(encode(ds), EXPLICIT)]
     assert frames == [bytes([0b11100001]), bytes([0b11100001, 0b00101010]), bytes([0b00101010])]
+
+
+@pytest.mark.parametrize(
+    ("module", "size"),
+    [
+        ({"BitsAllocated": 1, "BitsStored": 1, "HighBit": 0}, 64),
+        ({"SamplesPerPixel": 3, "PhotometricInterpretation": "YBR_FULL_422", **BYTES}, 192),
+    ],
+)
+def test_what_decoding_would_refuse_for_its_size_is_not_accepted(
+    module: dict[str, object], size: int
+) -> None:
+    ds = build(Rows=8, Columns=8, PlanarConfiguration=0, PixelData=bytes(128), **module)
+    caps = {"max_frame_bytes": size}
+    for info, pixels in read_instance(encode(ds), EXPLICIT, limits=Limits(**caps)):
+        assert decode(frame(bytes(pixels), **msgspec.structs.asdict(info)), **caps).nbytes == size
+    with pytest.raises(RejectedInstance, match="max_frame_bytes") as refused:
+        read_instance(encode(ds), EXPLICIT, limits=Limits(max_frame_bytes=size - 1))
+    assert refused.value.status == 0xA700
 
 
 SOI = b"\xff\xd8"

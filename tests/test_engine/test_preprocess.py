@@ -6,15 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import Executor, ThreadPoolExecutor
 
+import imagecodecs
 import numpy as np
 import pytest
+from frame_messages import frame
 from preprocess_frames import CAPS, LIMIT_S, all_sorts, native, prepared, wanted
 
+from engine.decode.syntaxes import JPEG_BASELINE
 from engine.enhance import CHAINS
 from engine.errors import DecodeFailed, EnhanceFailed, FrameError
 from engine.messages import FrameMessage
 from engine.metrics import StageTimes
-from engine.preprocess import Preprocessor, make
+from engine.preprocess import Preprocessor, as_coded, make
 from tests.test_kernels.frames import picture
 
 
@@ -84,3 +87,36 @@ class TestEither:
             answers = await asyncio.gather(*asked, return_exceptions=True)
         gone = [at for at, one in enumerate(answers) if isinstance(one, asyncio.CancelledError)]
         assert gone == [0, 11]
+
+
+def jpeg(coded: str, said: str, cut: int = 0) -> FrameMessage:
+    """Return a frame of lossy JPEG in one colour space, whose header says another."""
+    rgb = np.stack([picture((40, 48), dtype=np.uint8, top=255, seed=i) for i in range(3)], -1)
+    value = imagecodecs.jpeg8_encode(rgb, colorspace="RGB", outcolorspace=coded)
+    module = {"rows": 40, "columns": 48, "samples_per_pixel": 3, "bits_allocated": 8}
+    syntax = {"transfer_syntax_uid": JPEG_BASELINE, "photometric_interpretation": said}
+    return frame(value[: len(value) - cut], **module, **syntax)
+
+
+class TestColourSpaces:
+    """JFIF is in YBR, components named RGB are in RGB; headers say what they like."""
+
+    @pytest.mark.parametrize(
+        ("coded", "said", "known"),
+        [("YCBCR", "RGB", "YBR_FULL_422"), ("RGB", "YBR_FULL_422", "RGB")],
+    )
+    def test_the_codestream_is_believed(self, coded: str, said: str, known: str) -> None:
+        assert as_coded(jpeg(coded, said)) == jpeg(coded, known)
+
+    @pytest.mark.parametrize(
+        "message",
+        [
+            jpeg("YCBCR", "YBR_FULL"),
+            jpeg("RGB", "RGB"),
+            jpeg("YCBCR", "RGB", cut=600),
+            native(np.zeros((8, 8), np.uint16)),
+            native(np.zeros((8, 8, 3), np.uint8), photometric_interpretation="RGB"),
+        ],
+    )
+    def test_others_come_back_as_they_are(self, message: FrameMessage) -> None:
+        assert as_coded(message) is message

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import imagecodecs
 import msgspec
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from hypothesis.extra import numpy as hnp
 from model_contract import FakeModel
 
 import kernels
+from engine.decode.syntaxes import JPEG_BASELINE
 from engine.enhance import modality_values
 from engine.errors import ConfigError, EnhanceFailed
 from engine.messages import FrameMessage, Result
@@ -266,6 +268,18 @@ class TestResult:
         np.testing.assert_allclose(modality_values(rgb, info), 58.7, rtol=1e-6)
         with pytest.raises(EnhanceFailed, match="header promises"):
             modality_values(rgb[:2], info)
+
+    async def test_colour_is_in_the_space_of_its_codestream(self, store: LocalStore) -> None:
+        rgb = np.stack([picture((90, 80), dtype=np.uint8, top=255, seed=i) for i in range(3)], -1)
+        value = imagecodecs.jpeg8_encode(rgb, colorspace="RGB", outcolorspace="YCBCR")
+        module = {"samples_per_pixel": 3, "bits_allocated": 8, "transfer_syntax_uid": JPEG_BASELINE}
+        found = []
+        async with pipeline(store, ["quality"]) as made:
+            for said in ("YBR_FULL_422", "RGB"):
+                one = message(rgb[..., 0], photometric_interpretation=said, **module)
+                result = await made.process(msgspec.structs.replace(one, value=value))
+                found.append(result.features)
+        assert found[0] == found[1]
 
     async def test_they_are_the_same_through_dali(self, store: LocalStore) -> None:
         pixels = picture((180, 200), dtype=np.int16)
