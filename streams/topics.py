@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
 
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
+from engine.ingest.frames import HEADER_ROOM
 from engine.messages import DEAD_LETTER, FRAMES, FRAMES_STAT, RESULTS
 from engine.security import client_options
 from engine.series import ALERTS, SERIES
@@ -17,7 +18,6 @@ from engine.series import ALERTS, SERIES
 SERIES_TABLE = "frames"
 DAY_MS = 24 * 3600 * 1000
 RECORD_BYTES = 4 * 1024 * 1024  # JSON; a mask as run lengths has about 8 characters a run
-HEADER_ROOM = 64 * 1024  # what headers, key and framing may add to a value
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
+import msgspec
+
 from engine.config import Settings
 from engine.errors import RejectedInstance
 from engine.ingest.validate import Instance
 from engine.keys import object_key
-from engine.messages import Claim, FrameMessage, Lane
+from engine.messages import Claim, FrameInfo, FrameMessage, Lane
 from engine.wire import NONE, encode
+
+HEADER_ROOM = 64 * 1024  # what headers, key and framing may add to a value on the frames topics
+INFO_BYTES = HEADER_ROOM - 8 * 1024  # of it, the most that `x-frame` may take
 
 
 class Store(Protocol):
@@ -70,10 +75,12 @@ def messages(
     A frame of more than `inline_limit` bytes is stored first and travels as a claim check, as it
     is: the same object sent again after an upgrade must find the same bytes under its key. With
     `wire_codec` `auto` the others pass the wire codec, in the caller's thread, without the GIL.
+    Raises `RejectedInstance` for a frame whose header no topic would take.
     """
     stamp = datetime.fromtimestamp(origin.accepted_ns / 1e9, UTC).isoformat()
     trace = secrets.token_hex(16)
     for info, pixels in instance:
+        _check_header(info)
         claim, codec, value = None, NONE, bytes(pixels)
         if len(value) > inline_limit:
             key = object_key(f"{info.sop_instance_uid}/{info.frame_number}")
@@ -93,4 +100,14 @@ def messages(
             lane=origin.lane,
             codec=codec,
             claim=claim,
+        )
+
+
+def _check_header(info: FrameInfo) -> None:
+    """Refuse now what the broker would refuse for ever, and a scanner send again for ever."""
+    size = len(msgspec.json.encode(info))
+    if size > INFO_BYTES:
+        raise RejectedInstance(
+            f"frame {info.frame_number}: its palette and what the routes match on take {size} "
+            f"bytes, more than the {INFO_BYTES} of a record's header"
         )

@@ -15,13 +15,13 @@ from aiokafka.errors import KafkaError
 
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
+from engine.ingest.frames import HEADER_ROOM
 from engine.ingest.loop import ClosableLoop
 from engine.messages import TOPIC_OF_LANE, FrameMessage
 from engine.security import client_options
 
 log = logging.getLogger(__name__)
 
-HEADER_ROOM = 64 * 1024  # for headers and framing; the topics are made with the same room
 WINDOW_BYTES = 32 * 1024 * 1024
 STOP_TIMEOUT_S = 5.0
 

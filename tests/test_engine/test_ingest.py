@@ -190,3 +190,11 @@ def test_large_frame_travels_as_a_claim_check() -> None:
     assert message.value == b""
     assert message.claim.length == 48
     assert store.objects == {message.claim.key: bytes(range(48))}
+
+
+def test_a_header_that_no_topic_takes_is_refused() -> None:
+    read = read_file(file_of(build()))
+    words = {f"Keyword{number}": "x" * 16_000 for number in range(4)}
+    large = msgspec.structs.replace(read.infos[0], keywords=words)
+    with pytest.raises(RejectedInstance, match="record's header"):
+        _all(Instance([large], read.frames), _Kept(), 48)
