@@ -124,6 +124,7 @@ class _Tone(NamedTuple):
     inverted: bool = False
     center: float | None = None
     width: float | None = None
+    function: str = "LINEAR"
 
 
 def _tone(info: FrameInfo) -> _Tone:
@@ -133,6 +134,7 @@ def _tone(info: FrameInfo) -> _Tone:
         info.photometric_interpretation == "MONOCHROME1",
         info.window_center,
         info.window_width,
+        info.voi_lut_function,
     )
 
 
@@ -195,13 +197,14 @@ def _voi_shrink_normalise(pixels: Array, tone: _Tone, size: int) -> Array:
 def _window(pixels: Array, tone: _Tone) -> dict[str, Any] | None:
     """Return the parameters of `kernels.window`, or None where the header has no window.
 
-    VOILUTFunction (0028,1056) is not in the frame's message: LINEAR, which it is by default. The
-    width of a LINEAR window is 1 or more; a smaller one can only be meant exactly. Inverted values
-    are those of the window's mirror image, y(x) = 1 - y(mirror - x).
+    The width of a LINEAR window is 1 or more; a smaller one can only be meant exactly. Inverted
+    values are those of the window's mirror image, y(x) = 1 - y(mirror - x).
     """
     if tone.center is None or tone.width is None:
         return None
-    function = "LINEAR" if tone.width >= 1 else "LINEAR_EXACT"
+    function = tone.function
+    if function == "LINEAR" and tone.width < 1:
+        function = "LINEAR_EXACT"
     center = tone.center
     if tone.inverted:
         mirror = 0 if pixels.dtype.kind == "f" else int(_inverted(np.zeros(1, pixels.dtype))[0])

@@ -79,6 +79,7 @@ class FrameInfo(Record, frozen=True, kw_only=True):
     rescale_intercept: float = 0.0
     window_center: float | None = None
     window_width: float | None = None
+    voi_lut_function: Literal["LINEAR", "LINEAR_EXACT", "SIGMOID"] = "LINEAR"
     modality: str = ""
     pixel_spacing: tuple[float, float] | None = None
     slice_thickness: float | None = None

@@ -58,6 +58,8 @@ _MACROS: Final = {
     "UnassignedSharedConvertedAttributesSequence": _TRIGGER,
     "UnassignedPerFrameConvertedAttributesSequence": _TRIGGER,
 }
+_FUNCTIONS: Final = ("LINEAR", "LINEAR_EXACT", "SIGMOID")  # PS3.3 C.11.2.1.3
+_VOI: Final = ("window_center", "window_width", "voi_lut_function")
 _MACRO_OF_TAG: Final = {tag_for_keyword(keyword): keyword for keyword in _MACROS}
 
 
@@ -110,6 +112,8 @@ def _values(block: Block, attributes: Mapping[str, _Attribute]) -> Fields:
         if max(map(abs, values)) > LARGEST:
             raise RejectedInstance(f"{keyword} is too large to be true")
         found[field] = tuple(values) if number > 1 else values[0]
+    if "window_center" in attributes and (function := block.text("VOILUTFunction")):
+        found["voi_lut_function"] = function
     return found
 
 
@@ -119,7 +123,8 @@ def _checked(fields: Fields) -> Fields:
         raise RejectedInstance("PixelSpacing must be above zero")
     if fields.get("rescale_slope") == 0:
         raise RejectedInstance("RescaleSlope must not be zero")
-    if fields.get("window_width", 0.0) > 0 and "window_center" in fields:
+    known = fields.get("voi_lut_function", "LINEAR") in _FUNCTIONS
+    if known and fields.get("window_width", 0.0) > 0 and "window_center" in fields:
         return fields
-    # no VOI window at all (PS3.3 C.11.2.1.2)
-    return {name: value for name, value in fields.items() if not name.startswith("window_")}
+    # no VOI window at all (PS3.3 C.11.2.1.2), or one that nobody could apply
+    return {name: value for name, value in fields.items() if name not in _VOI}

@@ -94,13 +94,26 @@ def test_plain_is_its_steps() -> None:
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int16, np.uint16, np.float32])
-@pytest.mark.parametrize("width", [0.5, 80.0])
-def test_a_window_is_mirrored_with_the_values(dtype: type, width: float) -> None:
+@pytest.mark.parametrize(
+    ("width", "given", "function"),
+    [
+        (0.5, "LINEAR", "LINEAR_EXACT"),
+        (80.0, "LINEAR", "LINEAR"),
+        (80.0, "LINEAR_EXACT", "LINEAR_EXACT"),
+        (80.0, "SIGMOID", "SIGMOID"),
+    ],
+)
+def test_a_window_is_mirrored_with_the_values(
+    dtype: type, width: float, given: str, function: str
+) -> None:
     pixels = picture((64, 48), dtype=dtype, top=200)
     info = info_of(
-        pixels, photometric_interpretation="MONOCHROME1", window_center=90.0, window_width=width
+        pixels,
+        photometric_interpretation="MONOCHROME1",
+        window_center=90.0,
+        window_width=width,
+        voi_lut_function=given,
     )
-    function = "LINEAR" if width >= 1 else "LINEAR_EXACT"
     grey = 1 - kernels.window(pixels, center=90.0, width=width, function=function)
     want = kernels.letterbox(kernels.normalise(kernels.resample(grey, shape=(256, 192))), size=256)
     # where LINEAR cuts, the standard has <= on one side and > on the other

@@ -113,6 +113,20 @@ def test_half_a_window_is_none() -> None:
     assert {(info.window_center, info.window_width) for info in infos(ds)} == {(None, None)}
 
 
+@pytest.mark.parametrize("function", ["LINEAR", "LINEAR_EXACT", "SIGMOID"])
+def test_the_function_of_a_window_comes_with_it(function: str) -> None:
+    window = {"WindowCenter": 4, "WindowWidth": 8}
+    own = group(FrameVOILUT={**window, "VOILUTFunction": function})
+    first, second = infos(enhanced([own, group(FrameVOILUT=window)]))
+    assert (first.voi_lut_function, second.voi_lut_function) == (function, "LINEAR")
+
+
+def test_a_window_of_an_unknown_function_is_none() -> None:
+    voi = {"WindowCenter": 4, "WindowWidth": 8, "VOILUTFunction": "CUBIC"}
+    (info,) = infos(enhanced([group(FrameVOILUT=voi)]))
+    assert (info.window_center, info.window_width, info.voi_lut_function) == (None, None, "LINEAR")
+
+
 def test_groups_are_read_once() -> None:
     """A frame's fields are kept: to list the frames does not read the header again."""
     instance = read_instance(encode(enhanced([all_of_them(1)] * 3)), EXPLICIT)
