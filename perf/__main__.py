@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 
+from perf import decoders
 from perf.compare import command as compare
 from perf.gpu import command as gpu
 
@@ -17,7 +18,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m perf compare clahe",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for module in (compare, gpu):
+    for module in (compare, decoders, gpu):
         module.add_parser(commands)
     return made
 

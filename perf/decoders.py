@@ -43,15 +43,24 @@ class Measured:
     ms_in_process: float | None
 
 
-def main(argv: list[str]) -> int:
-    """Measure; write the table as asked. Returns 1 if a lossless frame came out changed."""
-    parser = argparse.ArgumentParser(prog="python -m perf decoders", description=__doc__)
+def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """Add `decoders` to the commands of `python -m perf`."""
+    parser = commands.add_parser(
+        "decoders",
+        help="every decoder on every transfer syntax: speed, exactness, what damage does",
+        description=__doc__,
+        epilog="example: python -m perf decoders --markdown docs/decoders.md",
+    )
     parser.add_argument("--markdown", type=Path, metavar="FILE", help="write the table there")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     parser.add_argument("--damage", type=int, default=2000, metavar="N", help="damaged frames each")
-    args = parser.parse_args(argv)
-    given, all_cores = " ".join(["python -m perf decoders", *argv]), os.sched_getaffinity(0)
-    told = machine()
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Measure; write the table as asked. Returns 1 if a lossless frame came out changed."""
+    given = f"python -m perf decoders --damage {args.damage}"
+    told, all_cores = machine(), os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(all_cores)})  # one core, ours and the isolated decoders'
     try:
         found = [one for syntax in baseline.SYNTAXES for one in measured(syntax)]
@@ -184,9 +193,3 @@ def _line(one: Measured) -> str:
     if one.ms_in_process is not None:
         cost = f"yes: {one.ms_in_process:.2f} ms without, {one.ms - one.ms_in_process:+.2f} ms"
     return f"| {name} | {decoder} | {one.mb_per_s:.0f} | {one.ms:.2f} | {one.exact} | {cost} |"
-
-
-if __name__ == "__main__":
-    import sys
-
-    sys.exit(main(sys.argv[1:]))

@@ -1,4 +1,4 @@
-"""`python -m streams worker --lane bulk` and `python -m streams topics`."""
+"""`python -m streams`: the stream processors, the topics' creation, the kernels' compilation."""
 
 from __future__ import annotations
 
@@ -25,7 +25,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     worker.add_argument("--lane", choices=("bulk", "stat"), default="bulk")
     roles.add_parser("series", help="run the app that measures series until it is told to stop")
     roles.add_parser("topics", help="create the topics that are missing")
+    roles.add_parser("warm", help="compile the kernels into the cache, as the first worker would")
     args = parser.parse_args(argv)
+    if args.role == "warm":
+        from streams.warm import main as compile_all
+
+        return compile_all()
     try:
         settings = Settings.load()
         if args.role == "topics":
@@ -60,15 +65,12 @@ def _run(settings: Settings, lane: str | None) -> int:
 
 
 def _worker_app(settings: Settings, lane: str) -> Any:
-    from engine.enhance import warm
-    from engine.postprocess import warm as warm_features
     from engine.preprocess import require
-    from engine.routes import Routes
     from streams.app import make_app
+    from streams.warm import warm
 
     require(settings.preprocess)  # before the worker joins, and not while its first frame waits
-    warm()
-    warm_features(Routes.load(settings.routes).features)
+    warm(settings)
     return make_app(settings, lane)
 
 

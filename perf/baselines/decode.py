@@ -6,7 +6,6 @@ with dither, so that all 4,096 values occur. Encoders are those of imagecodecs a
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -138,6 +137,4 @@ def pixel_array(found: Dataset, plugin: str) -> Array:
     found._pixel_array, found._pixel_id = None, {}
     if plugin:
         found.pixel_array_options(decoding_plugin=plugin)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return found.pixel_array
+    return found.pixel_array
