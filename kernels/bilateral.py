@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from kernels.backend import Array, backend_of
-from kernels.checks import check_finite, check_frame
+from kernels.checks import LEAST_SCALE, check_finite, check_frame
 from kernels.errors import KernelInputError
 
 _WIDEST = 20.0
+_NARROWEST = 1e-3  # pixels: a neighbour's weight is zero already
 
 
 def bilateral(frame: Array, /, *, sigma_space: float, sigma_value: float) -> Array:
@@ -25,6 +26,6 @@ def bilateral(frame: Array, /, *, sigma_space: float, sigma_value: float) -> Arr
     if sigma_value <= 0:
         raise KernelInputError(f"`sigma_value` must be > 0, got {sigma_value}")
     radius = max(round(1.5 * sigma_space), 1)
-    body = backend_of(frame).bilateral
-    result: Array = body(frame, float(sigma_space), float(sigma_value), radius)
+    near, alike = max(sigma_space, _NARROWEST), max(sigma_value, LEAST_SCALE)
+    result: Array = backend_of(frame).bilateral(frame, float(near), float(alike), radius)
     return result

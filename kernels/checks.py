@@ -13,6 +13,9 @@ _NUMBERS = "uif"
 _INTEGERS = "ui"
 _EXACT = 2**53
 
+# The least difference of values that counts: one over it is finite in float32.
+LEAST_SCALE = 1e-37
+
 
 def check_frame(frame: Array) -> None:
     """Refuse what is not a non-empty (rows, columns) array of finite integers or floats.
@@ -29,7 +32,9 @@ def check_frame(frame: Array) -> None:
     # one subtraction finds NaN, infinity, and a span that would overflow
     if dtype.kind == "f" and not math.isfinite(float(frame.max()) - float(frame.min())):
         raise KernelInputError("`frame` holds NaN or infinity, or spans more than float64 does")
-    if dtype.kind in _INTEGERS and dtype.itemsize == 8 and abs(frame).max() > _EXACT:
+    # in Python's integers: the least int64 has no positive counterpart of its dtype
+    wide = dtype.kind in _INTEGERS and dtype.itemsize == 8
+    if wide and max(int(frame.max()), -int(frame.min())) > _EXACT:
         raise KernelInputError("`frame` holds integers beyond 2**53, which float64 cannot")
 
 

@@ -30,7 +30,8 @@ def clahe(
     if on_host(frame):
         _check_levels(frame, bins)
     levels = frame.astype(np.uint16, copy=False)
-    result: Array = backend_of(frame).clahe(levels, float(clip_limit), tiles, bins)
+    # a limit of `bins` is a whole tile in one level: a higher one cuts no more, and would overflow
+    result: Array = backend_of(frame).clahe(levels, float(min(clip_limit, bins)), tiles, bins)
     return result
 
 

@@ -43,7 +43,9 @@ def glcm(
     if not distances or min(distances) < 1:
         raise KernelInputError(f"`distances` must be pixels >= 1, got {distances}")
     mask = check_region(frame, mask)
-    counts, inside = backend_of(frame).glcm(frame, mask, levels, tuple(distances))
+    # beyond the frame there is no pair; an index would overflow
+    reached = tuple(min(distance, max(frame.shape)) for distance in distances)
+    counts, inside = backend_of(frame).glcm(frame, mask, levels, reached)
     check_inside(int(to_host(inside)))  # synchronize
     return _properties(to_host(counts))  # synchronize
 

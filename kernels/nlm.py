@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernels.backend import Array, backend_of
-from kernels.checks import check_finite, check_frame
+from kernels.checks import LEAST_SCALE, check_finite, check_frame
 from kernels.errors import KernelInputError
 
 
@@ -26,5 +26,6 @@ def nlm(frame: Array, /, *, strength: float, patch: int = 3, search: int = 10) -
         raise KernelInputError(
             f"`patch` must be in [0, 7] and `search` in [1, 20], got {patch} and {search}"
         )
-    result: Array = backend_of(frame).nlm(frame, float(strength), int(patch), int(search))
+    scale = max(float(strength), LEAST_SCALE)
+    result: Array = backend_of(frame).nlm(frame, scale, int(patch), int(search))
     return result

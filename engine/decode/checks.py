@@ -81,16 +81,17 @@ def _all_fit(pixels: np.ndarray, info: FrameInfo) -> bool:
     """Return whether no value has a bit above HighBit in use, but the sign's."""
     if not pixels.flags.c_contiguous or pixels.nbytes < 8:
         return _within(pixels, info)
-    flat = pixels.reshape(-1).view(np.uint8)
-    whole = flat.size & -8
-    words = flat[:whole].view(np.uint64)
-    words.flags.writeable = False  # one compiled body for both
-    if not words.flags.aligned:
+    words = np.frombuffer(pixels, np.uint64, pixels.nbytes >> 3)
+    flags = words.flags
+    flags.writeable = False  # one compiled body for both
+    if not flags.aligned:
         return _within(pixels, info)
     signs, spare = _lanes(info.bits_allocated, info.bits_stored, info.pixel_representation)
     if int(any_bit(words, signs, np.uint64(info.bits_allocated - 1))) & spare:
         return False
-    return whole == flat.size or _within(flat[whole:].view(pixels.dtype), info)
+    if words.nbytes == pixels.nbytes:
+        return True
+    return _within(pixels.reshape(-1)[words.nbytes // pixels.itemsize :], info)
 
 
 @lru_cache(maxsize=64)

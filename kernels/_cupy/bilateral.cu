@@ -17,7 +17,7 @@ extern "C" __global__ void filter(const VALUE* __restrict__ values, VALUE* __res
             const int32 squared = dy * dy + dx * dx;
             if (squared > radius * radius) continue;
             const float32 difference =
-                (float32)row[limit(x + dx, 0, columns - 1)] - (float32)centre;
+                (float32)(row[limit(x + dx, 0, columns - 1)] - centre);
             const float32 step = difference * alike;
             const float32 weight = expf(-(step * step + (float32)(squared * near)));
             total += weight * difference;

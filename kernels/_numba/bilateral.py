@@ -10,10 +10,16 @@ from kernels.backend import Array
 def bilateral(frame: Array, sigma_space: float, sigma_value: float, radius: int) -> Array:
     """Return the filtered frame, in its own dtype."""
     values = native(frame)
-    padded = np.pad(values.astype(np.float32), radius, mode="edge")
+    padded = np.pad(single(values), radius, mode="edge")
     change = np.empty(values.shape, np.float32)
     _filter(padded, radius, 0.5 / sigma_space**2, 1 / (sigma_value * 2**0.5), change)
     return moved(frame, change)
+
+
+def single(values: Array) -> Array:
+    """Return the values in float32, wide ones from their minimum: differences are what counts."""
+    wide = values.dtype == np.float64
+    return np.asarray(values - values.min() if wide else values, np.float32)
 
 
 def moved(frame: Array, change: Array) -> Array:

@@ -6,7 +6,7 @@ a pixel and not side**2.
 
 import numpy as np
 
-from kernels._numba.bilateral import moved
+from kernels._numba.bilateral import moved, single
 from kernels._numba.exponential import exp_negative
 from kernels._numba.jit import compiled, native
 from kernels.backend import Array
@@ -17,7 +17,7 @@ _ROWS = 16
 def nlm(frame: Array, strength: float, patch: int, search: int) -> Array:
     """Return the filtered frame, in its own dtype. `patch` and `search` are radii."""
     values = native(frame)
-    padded = np.pad(values.astype(np.float32), patch + search, mode="edge")
+    padded = np.pad(single(values), patch + search, mode="edge")
     change = np.empty(values.shape, np.float32)
     scale = 1 / (strength * (2 * patch + 1))
     for top in range(0, values.shape[0], _ROWS):

@@ -11,6 +11,7 @@ import numpy as np
 from kernels._numba.jit import compiled, native
 from kernels.backend import Array
 
+_MOST = 1e30
 
 def unsharp(frame: Array, sigma: float, amount: float) -> Array:
     """Return the sharpened frame, in its own dtype."""
@@ -19,7 +20,9 @@ def unsharp(frame: Array, sigma: float, amount: float) -> Array:
     if values.dtype.kind in "ui":
         short = np.iinfo(frame.dtype)
         weights = _weights(sigma).astype(np.float32)
-        _unsharp_integers(values, weights, amount, float(short.min), float(short.max), out)
+        # what saturates anyway, within float32: infinity times zero would be NaN
+        times = min(max(amount, -_MOST), _MOST)
+        _unsharp_integers(values, weights, times, float(short.min), float(short.max), out)
         return out.astype(frame.dtype, copy=False)
     low = high = half = 0.0
     if frame.dtype.kind in "ui":

@@ -7,7 +7,9 @@ from kernels.backend import Array
 
 def lut(frame: Array, table: Array, first: int) -> Array:
     """Return the entry of each value, in the dtype of `table`."""
-    values = np.floor(frame + 0.5) if frame.dtype.kind == "f" else frame
-    index = np.clip(values.astype(np.float64) - first, 0, table.size - 1).astype(np.int64)
+    values = frame.astype(np.float64)  # before the half is added: float16 has none above 1024
+    if frame.dtype.kind == "f":
+        values = np.floor(values + 0.5)
+    index = np.clip(values - first, 0, table.size - 1).astype(np.int64)
     entries: Array = table[index]
     return entries
