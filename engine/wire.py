@@ -120,9 +120,12 @@ def unpack(info: FrameInfo, value: bytes) -> memoryview:
         raise DecodeFailed(f"the {DELTA_ZSTD} value is not as long as its zstd frames")
     shape = (info.rows, (info.columns + 1) // 2)
     frames = memoryview(value)[_HEAD.size :]
-    room = _contexts.room(4 * math.prod(shape)).reshape(4, *shape)
-    low = _inflated(frames[:length], room[:1])
-    high = _inflated(frames[length:], room[1:])
+    halves = frames[:length], frames[length:]
+    least, most = (
+        _planes(half, math.prod(shape), most) for half, most in zip(halves, (1, 3), strict=True)
+    )
+    room = _contexts.room((least + most) * math.prod(shape)).reshape(-1, *shape)
+    low, high = _inflated(halves[0], room[:least]), _inflated(halves[1], room[least:])
     frame = undelta_shuffle(low[0], high, columns=info.columns)
     order = _BYTE_ORDERS[info.transfer_syntax_uid]
     return frame.astype(f"{order}u2", copy=False).view(np.uint8).reshape(-1).data
@@ -154,23 +157,29 @@ def _bytes_of(info: FrameInfo) -> int:
     return 2 * info.rows * info.columns if info.transfer_syntax_uid in _BYTE_ORDERS else 0
 
 
-def _inflated(data: memoryview, room: np.ndarray) -> np.ndarray:
-    """Inflate a zstd frame, which must declare its size, into the first planes of `room`."""
-    most, size = len(room), room[0].size
+def _planes(data: memoryview, size: int, most: int) -> int:
+    """Return how many planes of `size` bytes a zstd frame declares: 1 to `most`."""
     try:
         declared = zstandard.get_frame_parameters(data)
-        planes, rest = divmod(declared.content_size, size)
-        if rest or not 1 <= planes <= most or not declared.has_checksum:
-            raise DecodeFailed(
-                f"a zstd frame of the {DELTA_ZSTD} value does not declare a checksum and 1 to "
-                f"{most} times {size} bytes"
-            )
-        content = room[:planes]
+    except zstandard.ZstdError as error:
+        raise DecodeFailed(f"the {DELTA_ZSTD} value is damaged: {error}") from None
+    planes, rest = divmod(declared.content_size, size)
+    if rest or not 1 <= planes <= most or not declared.has_checksum:
+        raise DecodeFailed(
+            f"a zstd frame of the {DELTA_ZSTD} value does not declare a checksum and 1 to "
+            f"{most} times {size} bytes"
+        )
+    return planes
+
+
+def _inflated(data: memoryview, room: np.ndarray) -> np.ndarray:
+    """Inflate a zstd frame into `room`, which is as large as the frame declares."""
+    try:
         # Across frames: what follows this one is an error then, and is not left unread.
         with _contexts.reader.stream_reader(data, read_across_frames=True) as reader:
-            complete = reader.readinto(content.data.cast("B")) == content.nbytes
+            complete = reader.readinto(room.data.cast("B")) == room.nbytes
             if not complete or reader.read(1):  # which also checks the checksum
                 raise DecodeFailed(f"the {DELTA_ZSTD} value is not of the size that it declares")
     except zstandard.ZstdError as error:
         raise DecodeFailed(f"the {DELTA_ZSTD} value is damaged: {error}") from None
-    return content
+    return room

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernels.backend import Array, backend_of
-from kernels.checks import LEAST_SCALE, check_finite, check_frame
+from kernels.checks import LEAST_SCALE, check_finite, check_float32, check_frame
 from kernels.errors import KernelInputError
 
 _WIDEST = 20.0
@@ -20,6 +20,7 @@ def bilateral(frame: Array, /, *, sigma_space: float, sigma_value: float) -> Arr
     Raises KernelInputError for sigmas outside, NaN, infinity.
     """
     check_frame(frame)
+    check_float32(frame)
     check_finite(sigma_space=sigma_space, sigma_value=sigma_value)
     if not 0 < sigma_space <= _WIDEST:
         raise KernelInputError(f"`sigma_space` must be in (0, 20] pixels, got {sigma_space}")

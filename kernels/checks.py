@@ -38,6 +38,13 @@ def check_frame(frame: Array) -> None:
         raise KernelInputError("`frame` holds integers beyond 2**53, which float64 cannot")
 
 
+def check_float32(frame: Array) -> None:
+    """Refuse, on the host, values whose differences float32 cannot hold."""
+    wide = on_host(frame) and frame.dtype == np.float64
+    if wide and float(frame.max()) - float(frame.min()) > float(np.finfo(np.float32).max):
+        raise KernelInputError("`frame` spans more than float32 does")
+
+
 def check_integers(frame: Array, name: str = "frame") -> None:
     """Refuse what is not a non-empty (rows, columns) array of integers."""
     dtype = getattr(frame, "dtype", None)

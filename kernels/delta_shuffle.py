@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kernels.backend import Array, backend_of
+from kernels.backend import Array, backend_of, on_host
 from kernels.errors import KernelInputError
 
 NIBBLES = 4
@@ -22,6 +22,8 @@ def delta_shuffle(frame: Array, /) -> Array:
     """
     if getattr(frame, "dtype", None) != "=u2":
         raise KernelInputError("`frame` must be uint16 in this machine's byte order")
+    if not on_host(frame):
+        raise KernelInputError("`frame` must be a NumPy array: frames are packed on the CPU")
     if frame.ndim != 2 or frame.size == 0:
         raise KernelInputError(f"`frame` must be (rows, columns), not empty, got {frame.shape}")
     planes: Array = backend_of(frame).delta_shuffle(frame)

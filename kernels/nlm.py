@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from kernels.backend import Array, backend_of
-from kernels.checks import LEAST_SCALE, check_finite, check_frame
+from kernels.checks import LEAST_SCALE, check_finite, check_float32, check_frame
 from kernels.errors import KernelInputError
 
 
@@ -19,6 +19,7 @@ def nlm(frame: Array, /, *, strength: float, patch: int = 3, search: int = 10) -
     Raises KernelInputError for parameters outside, NaN, infinity.
     """
     check_frame(frame)
+    check_float32(frame)
     check_finite(strength=strength)
     if strength <= 0:
         raise KernelInputError(f"`strength` must be > 0, got {strength}")

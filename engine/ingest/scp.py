@@ -68,8 +68,7 @@ class Gateway:
         """Listen; raise `OSError` when the port is taken."""
         silence_dicom_libraries()
         if self._settings.wire_codec == "auto":
-            # Beside listening: only a frame that comes within the first seconds waits for it.
-            threading.Thread(target=wire.warm, name="warm").start()
+            wire.warm()  # before listening: loaded beside it, it slowed the first frames down
         ae = AE(ae_title=self._settings.ae_title)
         ae.maximum_associations = self._settings.max_associations
         ae.acse_timeout = ACSE_TIMEOUT_S

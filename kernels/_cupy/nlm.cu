@@ -13,10 +13,12 @@ extern "C" __global__ void filter(const VALUE* __restrict__ values, VALUE* __res
     const int32 top = blockIdx.y * SIDE, left = blockIdx.x * SIDE;
     values += (int64)blockIdx.z * rows * columns;
     out += (int64)blockIdx.z * rows * columns;
+    // differences are what counts: wide values keep theirs in float32
+    const VALUE origin = sizeof(VALUE) == 8 ? values[0] : (VALUE)0;
     for (int32 i = threadIdx.x; i < whole * whole; i += blockDim.x) {
         const int32 y = limit(top + i / whole - margin, 0, rows - 1);
         const int32 x = limit(left + i % whole - margin, 0, columns - 1);
-        near[i / whole][i % whole] = (float32)values[(int64)y * columns + x];
+        near[i / whole][i % whole] = (float32)(values[(int64)y * columns + x] - origin);
     }
     __syncthreads();
     const int32 row = threadIdx.x / SIDE, column = threadIdx.x % SIDE;

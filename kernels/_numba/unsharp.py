@@ -13,6 +13,7 @@ from kernels.backend import Array
 
 _MOST = 1e30
 
+
 def unsharp(frame: Array, sigma: float, amount: float) -> Array:
     """Return the sharpened frame, in its own dtype."""
     values = native(frame)

@@ -166,6 +166,21 @@ def test_threads_do_not_share_contexts() -> None:
         assert list(pool.map(there_and_back, pictures)) == [one.tobytes() for one in pictures]
 
 
+def test_a_header_that_lies_allocates_nothing() -> None:
+    """Room is kept from frame to frame, and made once both zstd frames declare what they need."""
+    pixels = smooth(40, 40)
+    value = wire.pack(info_of(pixels), pixels.tobytes())
+    lie = msgspec.structs.replace(info_of(pixels), rows=5792, columns=5792)
+
+    def room() -> int:
+        with pytest.raises(DecodeFailed, match="does not declare"):
+            wire.unpack(lie, value)
+        return wire._contexts.planes.size
+
+    with ThreadPoolExecutor(1) as fresh:
+        assert fresh.submit(room).result() == 0
+
+
 def test_an_unknown_codec_is_refused() -> None:
     message = msgspec.structs.replace(frame(bytes(8), rows=2, columns=2), codec="delta-zstd.v9")
     with pytest.raises(DecodeFailed, match="x-codec"):

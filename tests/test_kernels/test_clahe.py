@@ -54,6 +54,13 @@ def test_clahe_is_the_specification(
     np.testing.assert_array_equal(got, want)
 
 
+@pytest.mark.parametrize("clip_limit", [1e25, 1e300])
+def test_a_limit_beyond_all_counts_cuts_nothing(clip_limit: float) -> None:
+    frame = picture((40, 50))
+    got = kernels.clahe(frame, clip_limit=clip_limit)
+    np.testing.assert_array_equal(got, kernels.clahe(frame, clip_limit=0))
+
+
 @pytest.mark.parametrize("clip_limit", [0.5, 2.0, 20.0])
 @pytest.mark.parametrize("size", [256, 300])
 def test_a_12_bit_frame_is_the_specification(clip_limit: float, size: int) -> None:

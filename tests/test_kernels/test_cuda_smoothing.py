@@ -66,6 +66,16 @@ def test_nlm_fits_its_widest_patch_and_search(cupy: ModuleType) -> None:
     close(cupy.asnumpy(got), _reference.nlm(frame, 25.0, 7, 20), np.uint8)
 
 
+def test_small_differences_of_large_values_count(cupy: ModuleType) -> None:
+    low = np.random.default_rng(0).integers(0, 50, (9, 11)).astype(np.uint32)
+    base = np.uint32(10**9)
+    frame = cupy.asarray(low + base)
+    got = cupy.asnumpy(kernels.bilateral(frame, sigma_space=1.0, sigma_value=20.0))
+    close(got - base, _reference.bilateral(low, 1.0, 20.0, 2), np.uint32)
+    got = cupy.asnumpy(kernels.nlm(frame, strength=20.0, patch=1, search=2))
+    close(got - base, _reference.nlm(low, 20.0, 1, 2), np.uint32)
+
+
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_flatten_bias(cupy: ModuleType, shape: tuple[int, int], dtype: type) -> None:

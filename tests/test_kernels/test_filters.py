@@ -46,6 +46,13 @@ def test_unsharp_is_made_of_the_blur_of_scipy(sigma: float) -> None:
     np.testing.assert_allclose(got, frame + 0.7 * (frame - blurred), rtol=1e-9, atol=1e-6)
 
 
+@pytest.mark.parametrize("amount", [1e39, 1e308, -1e308])
+def test_a_flat_region_stays_whatever_the_amount(amount: float) -> None:
+    frame = np.full((9, 9), 128, np.uint8)
+    got = kernels.unsharp(frame, sigma=0.1, amount=amount)
+    np.testing.assert_array_equal(got, frame)
+
+
 def test_unsharp_stays_inside_the_dtype() -> None:
     frame = np.zeros((9, 9), np.uint8)
     frame[:, 4:] = 255

@@ -78,6 +78,15 @@ def test_lut_is_the_specification(frame: Array, table: Array, first: int) -> Non
     np.testing.assert_array_equal(got, _reference.lut(frame, table, first))
 
 
+@pytest.mark.parametrize("dtype", [np.float16, np.float32])
+def test_lut_rounds_before_the_dtype_does(dtype: type) -> None:
+    """1025.5 is no float16, and 0.99999997 no float32."""
+    frame = np.array([[1025, np.nextafter(dtype(0.5), dtype(0))]], dtype)
+    table = np.arange(2000, dtype=np.uint16)
+    np.testing.assert_array_equal(kernels.lut(frame, table=table, first=0), [[1025, 0]])
+    np.testing.assert_array_equal(_reference.lut(frame, table, 0), [[1025, 0]])
+
+
 def test_lut_is_that_of_pydicom_for_modality_and_voi() -> None:
     frame = np.arange(-40, 60, dtype=np.int16).reshape(10, 10)
     table = np.random.default_rng(1).integers(0, 4096, 50).astype(np.uint16)
@@ -199,6 +208,8 @@ BAD_FRAMES = [
     (np.array([[1.0, np.nan]]), "NaN"),
     (np.array([[1.0, np.inf]]), "NaN or infinity"),
     (np.array([[-np.inf, np.inf]], np.float32), "NaN or infinity"),
+    (np.array([[2**53 + 1]]), r"2\*\*53"),
+    (np.array([[-(2**63)]]), r"2\*\*53"),
     ([[1, 2]], "integers or floats"),
 ]
 

@@ -61,6 +61,25 @@ def test_nlm_is_that_of_skimage_away_from_the_edges() -> None:
     np.testing.assert_allclose(got, want[8:-8, 8:-8], atol=0.01)
 
 
+def test_small_differences_of_large_values_count() -> None:
+    """float32 holds numbers near 10**9 to 64 only."""
+    low = np.random.default_rng(0).integers(0, 50, (12, 15)).astype(np.uint32)
+    base = np.uint32(10**9)
+    got = kernels.bilateral(low + base, sigma_space=1.0, sigma_value=20.0)
+    near(got - base, _reference.bilateral(low, 1.0, 20.0, 2), low)
+    got = kernels.nlm(low + base, strength=20.0)
+    near(got - base, _reference.nlm(low, 20.0, 3, 10), low)
+
+
+@pytest.mark.parametrize("least", [1e-39, 1e-200, 5e-324])
+def test_the_smallest_parameters_change_nothing(least: float) -> None:
+    frame = picture((9, 11))
+    for parameters in ({"sigma_space": least, "sigma_value": 5.0}, {"sigma_value": least}):
+        got = kernels.bilateral(frame, **{"sigma_space": 1.0, **parameters})
+        np.testing.assert_array_equal(got, frame)
+    np.testing.assert_array_equal(kernels.nlm(frame, strength=least, search=3), frame)
+
+
 @pytest.mark.parametrize("name", ["bilateral", "nlm"])
 def test_noise_goes_and_the_edge_stays(name: str) -> None:
     rng = np.random.default_rng(0)
@@ -109,3 +128,11 @@ def test_a_constant_stays(value: int) -> None:
 def test_negative_values_have_no_logarithm() -> None:
     with pytest.raises(KernelInputError, match=">= 0, got -3"):
         kernels.flatten_bias(np.array([[1, -3]], np.int16), radius=2)
+
+
+def test_a_span_that_float32_cannot_hold_is_refused() -> None:
+    wide = np.array([[-1e300, 1e300]])
+    with pytest.raises(KernelInputError, match="float32"):
+        kernels.bilateral(wide, sigma_space=1.0, sigma_value=1.0)
+    with pytest.raises(KernelInputError, match="float32"):
+        kernels.nlm(wide, strength=1.0)
