@@ -108,7 +108,7 @@ def _figure(entry: Figure) -> Row:
 
 def _note(note: str, met: bool, bound: str) -> str:
     """Return the note, with what bounds a row that falls short."""
-    return " ".join(part for part in (note, "" if met else bound) if part)
+    return "; what bounds it: ".join(part for part in (note, "" if met else bound) if part)
 
 
 def _summed(cores: int, pairs: list[tuple[float, float]]) -> OnCores:

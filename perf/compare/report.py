@@ -61,8 +61,14 @@ def _line(row: dict[str, Any]) -> str:
         row["unit"],
         f"**{row['ratio']:.2f}**{spread}",
         f"{two['ratio']:.2f}" if two else "",
-        f"{row['target']:g}",
+        f"{row['target']:.4g}" if row["target"] else "none",
         "yes" if row["equal"] else "**no**",
-        "met" if row["met"] else "**missed**",
+        _verdict(row),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _verdict(row: dict[str, Any]) -> str:
+    if not row["target"]:
+        return ""  # a rival that stands there to be seen
+    return "met" if row["met"] else "**missed**"

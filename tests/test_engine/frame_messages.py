@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
 from pydicom import Dataset
 from pydicom.encaps import generate_frames
 
@@ -73,3 +74,19 @@ def _values(ds: Dataset, count: int) -> Iterator[bytes]:
     for index in range(count):
         first, stop = index * bits // unit, -(-(index + 1) * bits // unit)
         yield ds.PixelData[first * unit // 8 : stop * unit // 8]
+
+
+def message_of(value: bytes, pixels: np.ndarray, syntax: str, bits: int, **module) -> FrameMessage:
+    """Return the frame that `pixels` were encoded to."""
+    colour = pixels.ndim == 3
+    return frame(
+        bytes(value),
+        rows=pixels.shape[0],
+        columns=pixels.shape[1],
+        samples_per_pixel=3 if colour else 1,
+        bits_allocated=pixels.itemsize * 8,
+        bits_stored=bits,
+        photometric_interpretation="RGB" if colour else "MONOCHROME2",
+        transfer_syntax_uid=syntax,
+        **module,
+    )
