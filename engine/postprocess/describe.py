@@ -9,7 +9,7 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 
 from engine.errors import EnhanceFailed
-from engine.postprocess.measure import pixel_area
+from engine.postprocess.measure import pixel_area, segment
 from kernels import KernelInputError, first_order, glcm, gradient, noise, shape, sharpness
 
 T = TypeVar("T")
@@ -85,9 +85,9 @@ def describe(
 
 
 def warm(groups: Collection[str]) -> None:
-    """Compile, or load from the cache, what these groups run for usual values."""
+    """Compile, or load from the cache, what masks and these groups run for usual values."""
     values = np.arange(64, dtype=np.int16).reshape(8, 8)
-    mask = np.ones((8, 8), np.uint8)
+    mask = segment(np.ones((16, 16), np.uint8), (8, 8))
     describe(observe(values, groups), mask, ("all",), tuple(groups), None)
 
 
