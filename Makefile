@@ -12,7 +12,7 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
           --no-emit-find-links --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint kafka lock clean
+.PHONY: help setup demo test lint kafka rtx lock clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,10 +35,14 @@ lint: setup ## style, types and the import arrows
 kafka: setup ## fetch Apache Kafka's jars (Java 17 and Maven), for the tests and scanstream up --kafka
 	$(BIN)/python -m engine.local.kafka
 
+rtx: setup ## install TensorRT-RTX (NVIDIA's licence, 0.1 GB), which builds engines without a GPU
+	@$(PIP) --require-hashes --no-deps -r requirements/rtx.txt
+
 lock: setup ## choose versions again from pyproject.toml; commit what changes
 	$(PIP) uv
 	$(COMPILE) pyproject.toml requirements/build.in --extra dev -o requirements/run.txt >/dev/null
 	$(COMPILE) --no-deps requirements/embedded.in -o requirements/embedded.txt >/dev/null
+	$(COMPILE) --no-deps requirements/rtx.in -o requirements/rtx.txt >/dev/null
 
 clean: ## remove .venv and what the commands wrote
 	rm -rf $(VENV) out var

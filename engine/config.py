@@ -111,7 +111,7 @@ class Settings:
 SECRETS = frozenset({"sasl_password"})
 
 _CHOICES = {
-    "precision": ("auto", "fp32", "bf16"),
+    "precision": ("auto", "fp32", "bf16", "int8"),
     "wire_codec": ("auto", "none"),
     "preprocess": ("direct", "dali"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),

@@ -26,7 +26,9 @@ CHAINS: dict[str, Chain] = {
         ("modality", {}),
         ("percentile_window", {"low": 1.0, "high": 99.5}),
         ("clahe", {"clip_limit": 2.0}),
-        ("normalise", {}),  # before the letterbox: its margins are no part of the picture
+        # Before the letterbox: its margins are no part of the picture. A cavity near the coil is
+        # up to 4 standard deviations brighter than the mean, and must not be cut off.
+        ("normalise", {"spread": 4.0}),
         ("letterbox", {"size": 256}),
     ),
     "enhance": (

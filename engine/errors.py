@@ -3,6 +3,7 @@
 EngineError
  ├ ConfigError              a setting is wrong         -> name it, exit 2
  ├ LocalStackError          a child server is missing  -> say what to install, exit 1
+ ├ BuildRefused             a build is not its source  -> nothing is kept, exit 1
  ├ RejectedInstance         bad DICOM object           -> answer the sender, never retry
  ├ FrameError               this frame cannot be done  -> three tries, then a dead letter
  │  ├ BadMessage            not a frame message        -> dead letter at once
@@ -29,6 +30,10 @@ class ConfigError(EngineError):
 
 class LocalStackError(EngineError):
     """The embedded broker or Triton cannot start; the message says what to do about it."""
+
+
+class BuildRefused(EngineError):
+    """A build's masks drift from its source's; the message says by how much, and the limit."""
 
 
 class RejectedInstance(EngineError):

@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the options."""
     parser.add_argument("--workers", type=int, default=1, help="workers of the bulk lane")
     parser.add_argument("--folder", type=Path, default=Path("var/up"), help="where the logs go")
+    parser.add_argument("--repository", type=Path, help="Triton's models; default: the project's")
     parser.add_argument("--kafka", action="store_true", help="Apache Kafka itself (needs Java 17)")
     parser.add_argument("--nodes", type=int, choices=(1, 2, 3), help="nodes of Apache Kafka")
     parser.add_argument(
@@ -50,6 +51,7 @@ def run(args: argparse.Namespace) -> int:
         workers=args.workers,
         stat_workers=1,
         free_ports=args.free_ports,
+        repository=args.repository,
         broker=_kafka(args, settings) if args.kafka else None,
     )
     # While it starts, Ctrl-C interrupts; afterwards it ends the waiting.

@@ -21,7 +21,8 @@ _AWAY = ("UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "UNKNOWN")
 # Triton 2.51 says these in words only; the status alone does not tell.
 _REGION_LOST = "unable to find shared memory region"
 _STUB_DIED = "stub process"
-_NEVER_STARTED = ("failed to connect", "request timeout expired", "exceeds maximum queue size")
+_EXPIRED = "request timeout expired"
+_NEVER_STARTED = ("failed to connect", _EXPIRED, "exceeds maximum queue size")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +42,19 @@ class RegionLost(Exception):
     """The server does not know a region that it knew: it has restarted."""
 
 
-def translated(error: InferenceServerException, name: str) -> EngineError | RegionLost:
+class QueueExpired(Exception):
+    """The request waited longer in Triton's queue than it asked for, and was never computed."""
+
+
+def translated(
+    error: InferenceServerException, name: str
+) -> EngineError | RegionLost | QueueExpired:
     """Return what a failed request means to the caller."""
     words = _words(error)
     if _REGION_LOST in words.lower():
         return RegionLost(words)
+    if _EXPIRED in words.lower():
+        return QueueExpired(words)
     if error.status() in _REFUSED:
         return FrameError(f"Triton refuses the images: {words}")
     if error.status() == _FAILED and not is_process_dead(error):
@@ -86,11 +95,12 @@ def read(
 def read_ref(result: Any, name: str, kept: Contract) -> ModelRef:
     """Return which model answered: from `about` where it gives one, else from its configuration."""
     about = read_about(result.as_numpy("about")[0]) if kept.has_about else {}
+    version = result.get_response().model_version
     return ModelRef(
         name=name,
-        version=result.get_response().model_version,
-        digest=about.get("digest", kept.digest),
-        precision=about.get("precision", kept.precision),
+        version=version,
+        digest=about.get("digest", kept.told("digest", version)),
+        precision=about.get("precision", kept.told("precision", version)),
     )
 
 

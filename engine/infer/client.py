@@ -114,8 +114,9 @@ class TritonModel:
     ) -> list[Segmentation]:
         """Segment at most `max_batch` images, uint8 (rows, columns); answers in their order.
 
-        `budget_ms` bounds the time in Triton's queue where the model's queue policy allows that
-        (`allow_timeout_override`); running work is never cut short. Raises `ModelUnavailable` where
+        `budget_ms` bounds the time in Triton's queue where the model's queue policy allows that;
+        images that waited longer are late, and are asked for again, behind what is still in time.
+        Running work is never cut short. Raises `ModelUnavailable` where
         no server or no answer is there in time, `FrameError` where the server refuses the images or
         the model fails on them.
         """
@@ -130,9 +131,11 @@ class TritonModel:
                 return await self._infer(images, budget_ms, session)
             except answers.RegionLost:
                 self._lose(session)
+            except answers.QueueExpired:
+                budget_ms = None
             finally:
                 self._in_flight.release()
-        raise ModelUnavailable("Triton lost the shared memory twice in one call")
+        raise ModelUnavailable("Triton twice lost the shared memory or let a request wait too long")
 
     async def close(self) -> None:
         """Unregister and unlink the shared memory, and close the connection."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,7 +18,8 @@ class Contract(NamedTuple):
     """A model that takes `image` uint8 [N, 1, rows, columns] and gives `mask` uint8 [N, rows,
     columns] and `confidence` float32 [N, labels]; `about` uint8 [N, 256] is optional.
 
-    `queue_timeout` is true where a request may bound its own time in the queue. `trained_range` is
+    `queue_timeout` is true where a request may bound its own time in the queue. `said` are its
+    configuration's parameters, which `told` reads for models without `about`. `trained_range` is
     what its training pictures looked like, None where it does not say.
     """
 
@@ -26,16 +28,20 @@ class Contract(NamedTuple):
     max_batch: int
     has_about: bool
     queue_timeout: bool
-    digest: str
-    precision: str
+    said: Mapping[str, str]
     trained_range: Range | None
+
+    def told(self, name: str, version: str) -> str:
+        """Return the parameter `NAME:VERSION` of the configuration, else `NAME`, else unknown."""
+        return self.said.get(f"{name}:{version}") or self.said.get(name, UNKNOWN)
 
 
 def read_contract(metadata: Any, config: Any) -> Contract:
     """Read Triton's ModelMetadata and ModelConfig; raise `ModelUnavailable` naming what is wrong.
 
     `labels` is a parameter of the model's configuration, separated by commas; `digest` and
-    `precision` may be, for models without `about`; `trained_range` may be (`Range.parse`).
+    `precision` may be, for models without `about` (`digest:2` is that of version 2: one
+    configuration serves all versions); `trained_range` may be (`Range.parse`).
     """
     inputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.inputs}
     outputs = {one.name: (one.datatype, tuple(one.shape)) for one in metadata.outputs}
@@ -58,9 +64,8 @@ def read_contract(metadata: Any, config: Any) -> Contract:
         labels=labels,
         max_batch=int(config.max_batch_size),
         has_about="about" in outputs,
-        queue_timeout=bool(config.dynamic_batching.default_queue_policy.allow_timeout_override),
-        digest=parameters.get("digest", UNKNOWN),
-        precision=parameters.get("precision", UNKNOWN),
+        queue_timeout=_takes_timeouts(config.dynamic_batching.default_queue_policy),
+        said=parameters,
         trained_range=_trained_range(metadata, parameters.get("trained_range")),
     )
 
@@ -72,6 +77,11 @@ def read_about(row: np.ndarray) -> dict[str, str]:
     except ValueError:
         return {}
     return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
+
+
+def _takes_timeouts(policy: Any) -> bool:
+    """Triton (2.51 to 2.73) takes a request's timeout only where it is shorter than the default."""
+    return bool(policy.allow_timeout_override and policy.default_timeout_microseconds)
 
 
 def _trained_range(metadata: Any, text: str | None) -> Range | None:

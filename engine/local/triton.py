@@ -11,6 +11,7 @@ import http.client
 import importlib.util
 import os
 import secrets
+import shutil
 import sys
 import sysconfig
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ from engine.local.processes import HOST, Child, Server, accepts
 PACKAGE = "nvidia-pytriton"
 PREFIX = "scanstream_stub_"
 VERSION = f"{sys.version_info.major}.{sys.version_info.minor}"
+# Our own backends, in Python: each serves every model whose config.pbtxt names it.
+BACKENDS = Path(__file__).resolve().parents[2] / "triton_models" / "backends"
 
 
 class Triton(Server):
@@ -149,14 +152,21 @@ def find_libpython() -> Path:
 
 
 def _assemble_backends(folder: Path, wheel: Wheel) -> Path:
-    """Link the backend's three parts into one folder, as Triton wants them; return its parent."""
+    """Put the Python backend's parts and our own backends into one folder, as Triton wants them."""
     backends = (folder / "backends").resolve()
     python = backends / "python"
     python.mkdir(parents=True, exist_ok=True)
     for part in (*wheel.backend.glob("*.*"), wheel.stub):
-        link = python / part.name
+        there = python / part.name
+        there.unlink(missing_ok=True)
+        if part.suffix == ".so":  # a link out of its folder is refused for Python-based backends
+            shutil.copy2(part, there)
+        else:
+            there.symlink_to(part)
+    for ours in BACKENDS.iterdir():
+        link = backends / ours.name
         link.unlink(missing_ok=True)
-        link.symlink_to(part)
+        link.symlink_to(ours)
     return backends
 
 

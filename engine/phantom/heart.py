@@ -77,10 +77,10 @@ class Phantom:
         shrink = 1 - self.ejection_fraction / 100 * self.contraction(phase)
         return self.anatomy.section(depth, shrink)
 
-    def mask(self, index: int, phase: int) -> NDArray[np.uint8]:
-        """Return the cavity of one frame: uint8 (rows, columns), 1 inside."""
-        section = self.geometry(index, phase)
-        return (self._canvas.cavity_distance(section) < 0).astype(np.uint8)
+    def mask(self, index: int, phase: int, *, margin: float = 0.0) -> NDArray[np.uint8]:
+        """Return the cavity of one frame, and `margin` pixels around it: uint8, 1 inside."""
+        distance = self._canvas.cavity_distance(self.geometry(index, phase))
+        return (distance < margin * self.spacing_mm).astype(np.uint8)
 
     def image(self, index: int, phase: int) -> NDArray[np.int16]:
         """Return one frame as a scanner stores it: int16 (rows, columns), 0 to about 1500."""

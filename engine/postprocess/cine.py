@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.messages import FrameRef, Result
+from engine.messages import FrameInfo, FrameRef, Result
 from engine.series import CineFrame
 
 SAME_SLICE_MM = 0.1
@@ -92,7 +92,7 @@ def measure_cine(frames: Iterable[CineFrame]) -> CineMeasures | None:
     return CineMeasures(tuple(float(volume) for volume in volumes_ml), len(kept), full)
 
 
-def slice_position_mm(frame: FrameRef) -> float | None:
+def slice_position_mm(frame: FrameRef | FrameInfo) -> float | None:
     """Return the slice's place along its normal (PS3.3 C.7.6.2.1.1), None where not known."""
     if frame.image_position_patient is None or frame.image_orientation_patient is None:
         return None

@@ -11,22 +11,28 @@ from torch.nn import functional
 
 from engine.training.net import scale
 
-CROP = 128
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
     """How far a crop is varied; standard deviations unless said otherwise."""
 
-    elsewhere: float = 0.25  # share of crops that lie anywhere, not at the heart
+    crop: int = 160  # side in pixels
+    elsewhere: float = 0.35  # share of crops that lie anywhere, not at the heart
     jitter: float = 36.0  # pixels, uniform
     rotation: float = 0.5  # radians
-    zoom: float = 0.16  # of the logarithm
+    zoom: float = 0.18  # of the logarithm
+    shrink: float = 0.06  # mean of that logarithm: small cavities are rare, and hard
+    stretch: float = 0.06  # of the logarithm, one axis against the other
+    bend: float = 3.0  # pixels, at the knots of a coarse grid (elastic deformation)
+    knots: int = 5  # of that grid, a side
     flip: float = 0.25  # chance, for each axis
     gamma: float = 0.25  # of the logarithm
     contrast: float = 0.15  # of the logarithm
     brightness: float = 0.2  # in standard deviations of the picture
-    bias: float = 0.25  # likewise, a smooth field
+    coil: float = 0.2  # of the logarithm, a smooth field: how a surface coil lights a picture
+    gain: float = 0.2  # of the logarithm
+    bias: float = 0.1  # in standard deviations of the picture, a smooth field that is added
     noise: float = 0.12  # likewise, uniform from 0
     blur: float = 0.25  # chance
 
@@ -48,7 +54,7 @@ def draw(
     """Return one varied crop of each picture.
 
     `images`, `masks`: uint8 [B, 256, 256]; `hearts`: float32 [B, 2], (x, y). Returns the net's
-    input and the mask, both float32 [B, 1, 128, 128].
+    input and the mask, both float32 [B, 1, crop, crop].
     """
     grid = _grid(hearts, images.shape[-1], ranges, rng)
     x = functional.grid_sample(
@@ -62,18 +68,27 @@ def _grid(hearts: Tensor, side: int, ranges: Ranges, rng: torch.Generator) -> Te
     """Return where each pixel of each crop comes from, in grid_sample's coordinates."""
     count = len(hearts)
     near = hearts + (torch.rand(count, 2, generator=rng) * 2 - 1) * ranges.jitter
-    free = torch.rand(count, 2, generator=rng) * (side - CROP / 2) + CROP / 4
+    crop = ranges.crop
+    free = torch.rand(count, 2, generator=rng) * (side - crop / 2) + crop / 4
     anywhere = torch.rand(count, 1, generator=rng) < ranges.elsewhere
     centre = torch.where(anywhere, free, near)
     turn = torch.randn(count, generator=rng) * ranges.rotation
-    zoom = torch.exp(torch.randn(count, generator=rng) * ranges.zoom)
+    zoom = torch.exp(torch.randn(count, generator=rng) * ranges.zoom + ranges.shrink)
+    stretch = torch.exp(torch.randn(count, generator=rng) * ranges.stretch)
     sign = 1 - 2 * (torch.rand(count, 2, generator=rng) < ranges.flip).float()
-    cos, sin = torch.cos(turn) * zoom, torch.sin(turn) * zoom
-    matrix = torch.stack((cos, -sin, sin, cos), dim=1).view(count, 2, 2) * sign[:, None, :]
-    steps = torch.arange(CROP) - (CROP - 1) / 2
+    scales = sign * torch.stack((zoom * stretch, zoom / stretch), dim=1)
+    cos, sin = torch.cos(turn), torch.sin(turn)
+    matrix = torch.stack((cos, -sin, sin, cos), dim=1).view(count, 2, 2) * scales[:, None, :]
+    steps = torch.arange(crop) - (crop - 1) / 2
     offsets = torch.stack(torch.meshgrid(steps, steps, indexing="xy"), dim=-1)
     pixels = torch.einsum("bij,hwj->bhwi", matrix, offsets) + centre[:, None, None]
+    bent = torch.randn(count, 2, ranges.knots, ranges.knots, generator=rng) * ranges.bend
+    pixels = pixels + _smooth(bent, crop).permute(0, 2, 3, 1)
     return (2 * pixels + 1) / side - 1
+
+
+def _smooth(knots: Tensor, side: int) -> Tensor:
+    return functional.interpolate(knots, size=(side, side), mode="bicubic", align_corners=True)
 
 
 def _vary(x: Tensor, ranges: Ranges, rng: torch.Generator) -> Tensor:
@@ -83,12 +98,11 @@ def _vary(x: Tensor, ranges: Ranges, rng: torch.Generator) -> Tensor:
     def normal(spread: float, *shape: int) -> Tensor:
         return torch.randn(count, 1, *(shape or (1, 1)), generator=rng) * spread
 
-    x = 255 * (x / 255).clamp(0, 1) ** torch.exp(normal(ranges.gamma))
-    x = scale(x) * torch.exp(normal(ranges.contrast)) + normal(ranges.brightness)
-    field = functional.interpolate(
-        normal(ranges.bias, 4, 4), size=(CROP, CROP), mode="bicubic", align_corners=True
-    )
-    x = x + field
+    lit = torch.exp(normal(ranges.gain) + _smooth(normal(ranges.coil, 4, 4), ranges.crop))
+    black = x.amin(dim=(2, 3), keepdim=True)  # the coil lights signal, not what has none
+    tone = ((x - black) / (256 - black) * lit) ** torch.exp(normal(ranges.gamma))
+    x = scale(black + tone * (256 - black)) * torch.exp(normal(ranges.contrast)) + normal(ranges.brightness)
+    x = x + _smooth(normal(ranges.bias, 4, 4), ranges.crop)
     blurred = (torch.rand(count, 1, 1, 1, generator=rng) < ranges.blur).float()
     share = blurred * torch.rand(count, 1, 1, 1, generator=rng)
     x = torch.lerp(x, functional.avg_pool2d(x, 3, 1, 1, count_include_pad=False), share)

@@ -9,8 +9,9 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 LEVELS = 5
 WIDTH = 16
+PATCH = 2
 MEAN = 127.5  # `kernels.normalise` puts a picture's mean here,
-SCALE = 42.5  # and one standard deviation this far from it
+SCALE = 127.5 / 4  # and one standard deviation this far from it
 
 
 def _block(inputs: int, outputs: int) -> nn.Sequential:
@@ -28,24 +29,28 @@ def _block(inputs: int, outputs: int) -> nn.Sequential:
 class UNet(nn.Module):  # type: ignore[misc]
     """Map float32 [N, 1, H, W], mean 0 and variance about 1, to logits [N, 1, H, W].
 
-    H and W are multiples of 16. Level k has `width * 2**k` channels.
+    Squares of `patch` x `patch` pixels become channels before the first level, and pixels again
+    after the last (space to depth and back, arXiv 1609.05158); 1 is the plain U-Net. Level k has
+    `width * 2**k` channels. H and W are multiples of `patch * 2**(levels - 1)`.
     """
 
-    def __init__(self, width: int = WIDTH, levels: int = LEVELS) -> None:
+    def __init__(self, width: int = WIDTH, levels: int = LEVELS, patch: int = PATCH) -> None:
         super().__init__()
+        self.width, self.levels, self.patch = width, levels, patch
         channels = [width * 2**level for level in range(levels)]
         self.down = nn.ModuleList(
             _block(inputs, outputs)
-            for inputs, outputs in zip([1, *channels[:-1]], channels, strict=True)
+            for inputs, outputs in zip([patch**2, *channels[:-1]], channels, strict=True)
         )
         self.widen = nn.ModuleList(
             nn.ConvTranspose2d(2 * c, c, 2, stride=2) for c in reversed(channels[:-1])
         )
         self.up = nn.ModuleList(_block(2 * c, c) for c in reversed(channels[:-1]))
-        self.head = nn.Conv2d(width, 1, 1)
+        self.head = nn.Conv2d(width, patch**2, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return the logits of the cavity."""
+        x = functional.pixel_unshuffle(x, self.patch)
         skips: list[Tensor] = []
         for block in self.down:
             x = block(functional.max_pool2d(x, 2) if skips else x)
@@ -53,7 +58,7 @@ class UNet(nn.Module):  # type: ignore[misc]
         skips.pop()
         for widen, block in zip(self.widen, self.up, strict=True):
             x = block(torch.cat((skips.pop(), widen(x)), dim=1))
-        return self.head(x)
+        return functional.pixel_shuffle(self.head(x), self.patch)
 
 
 def scale(image: Tensor) -> Tensor:
@@ -84,7 +89,7 @@ class Served(nn.Module):  # type: ignore[misc]
 
 def fused(net: UNet) -> UNet:
     """Return a copy for inference, each batch normalisation folded into its convolution."""
-    copy = UNet(net.head.in_channels, len(net.down))
+    copy = UNet(net.width, net.levels, net.patch)
     copy.load_state_dict(net.state_dict())
     copy.eval()
     for block in (*copy.down, *copy.up):

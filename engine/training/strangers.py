@@ -67,12 +67,20 @@ def packaged() -> list[Picture]:
 def dicom_pictures(path: Path, modalities: Sequence[str]) -> Iterator[Picture]:
     """Yield the enhanced frames of one file; none where it is refused or of another modality."""
     try:
-        for info, value in read_file(path.read_bytes()):
+        for info, pixels in dicom_frames(path.read_bytes()):
             if info.modality in modalities:
-                pixels = decode(_message(info, value), max_frame_bytes=MAX_FRAME_BYTES)
                 yield enhance(pixels, info, CHAIN), (info.rows, info.columns)
     except EngineError:  # the gateway or the worker refuses it too: it reaches no model
         return
+
+
+def dicom_frames(data: bytes) -> Iterator[tuple[FrameInfo, NDArray[Any]]]:
+    """Yield the header and the decoded pixels of each frame of a DICOM file, as the engine does.
+
+    Raises `RejectedInstance` or `DecodeFailed`.
+    """
+    for info, value in read_file(data):
+        yield info, decode(_message(info, value), max_frame_bytes=MAX_FRAME_BYTES)
 
 
 def blurred(pixels: Bytes, sigma: float) -> NDArray[np.float64]:

@@ -23,9 +23,9 @@ from torch.nn import functional
 from engine.training.augment import Ranges, centres, draw
 from engine.training.data import Bytes, Pictures
 from engine.training.evaluate import Predict
-from engine.training.net import Served, UNet
+from engine.training.net import PATCH, LEVELS, WIDTH, Served, UNet
 
-SMOOTH = 20.0  # pixels: a crop with an empty mask gives a gentle gradient
+SMOOTH = 5.0  # pixels: a crop with an empty mask still has a gradient
 WARM_UP = 100  # steps
 
 Score = Callable[[UNet], dict[str, float]]
@@ -44,7 +44,9 @@ class Plan:
     final_rate: float = 1e-5
     weight_decay: float = 0.02
     average: float = 0.997
-    width: int = 16
+    width: int = WIDTH
+    levels: int = LEVELS
+    patch: int = PATCH
     threads: int = 2
     checkpoint_every: int = 5
     compiled: bool = False
@@ -107,7 +109,7 @@ class Trainer:
         torch.set_num_threads(plan.threads)
         self.source, self.plan, self.folder = source, plan, folder
         self.notes = notes or {}
-        self.net = UNet(plan.width).to(memory_format=torch.channels_last)
+        self.net = UNet(plan.width, plan.levels, plan.patch).to(memory_format=torch.channels_last)
         self.mean = copy.deepcopy(self.net).eval()
         self.step_net: Any = torch.compile(self.net) if plan.compiled else self.net
         self.optimiser = torch.optim.AdamW(self.net.parameters(), weight_decay=plan.weight_decay)
@@ -203,15 +205,22 @@ class Trainer:
 def averaged_net(path: Path) -> UNet:
     """Return the net of a checkpoint, its averaged weights, ready to evaluate or export."""
     state = torch.load(path, weights_only=True)
-    net = UNet(state["plan"]["width"])
+    plan = state["plan"]
+    net = UNet(plan["width"], plan["levels"], plan["patch"])
     net.load_state_dict(state["mean"])
     net.eval()
     return net
 
 
+def run_of(path: Path) -> dict[str, Any]:
+    """Return what a checkpoint knows of its run: `plan`, `notes`, `epoch` and `history`."""
+    state = torch.load(path, weights_only=True)
+    return {name: state[name] for name in ("plan", "notes", "epoch", "history")}
+
+
 def notes_of(path: Path) -> dict[str, str]:
     """Return what a checkpoint says of its run, for the exported file's metadata."""
-    return dict(torch.load(path, weights_only=True)["notes"])
+    return dict(run_of(path)["notes"])
 
 
 def predictor(net: UNet, threshold: float) -> Predict:

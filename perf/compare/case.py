@@ -27,7 +27,8 @@ class Case:
 
     `name` is `<row>/<rival>`; `target` is the ratio ours / theirs to reach. `prepare` runs in the
     measuring process, which is pinned to its core: both sides get one thread. `bound` says what
-    bounds the row where it falls short; it is shown only then.
+    bounds the row where it falls short; it is shown only then. `missing` says why the row cannot be
+    measured on this machine, and returns "" where it can.
     """
 
     name: str
@@ -36,6 +37,7 @@ class Case:
     target: float
     prepare: Callable[[], Prepared]
     bound: str = ""
+    missing: Callable[[], str] = str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

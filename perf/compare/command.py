@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 
+from perf.compare.case import Case
 from perf.compare.machine import commit, machine
 from perf.compare.measure import MeasuringFailed, Row, measure
 from perf.compare.registry import ROWS, entries
@@ -17,7 +18,8 @@ from perf.compare.report import as_json, as_markdown
 ROUNDS, SECONDS = 15, 0.2
 
 DESCRIPTION = """Measure ours against what a user would otherwise pick, both in one run, in turn.
-Exit code 1 when a row misses its target or the two sides computed different things."""
+Exit code 1 when a row misses its target, cannot be measured on this machine, or the two sides
+computed different things."""
 
 
 def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -47,12 +49,17 @@ def run(args: argparse.Namespace) -> int:
         return 2
     about, revision = machine(), commit()  # before our own load
     rows: list[Row] = []
+    not_measured: dict[str, str] = {}
     for number, entry in enumerate(wanted, 1):
         place = f"[{number}/{len(wanted)}] {entry.name}"
 
         def tell(text: str, place: str = place) -> None:
             print(f"{place}: {text}", file=sys.stderr, flush=True)
 
+        if isinstance(entry, Case) and (reason := entry.missing()):
+            not_measured[entry.name] = reason
+            tell(f"NOT MEASURED: {reason}")
+            continue
         tell("preparing")
         try:
             row = measure(entry, rounds=args.rounds, seconds=args.seconds, progress=tell)
@@ -65,15 +72,14 @@ def run(args: argparse.Namespace) -> int:
             f"target {row.target:g} x, {'met' if row.met else 'MISSED'}"
             f"{'' if row.equal else '; the results DIFFER'}"
         )
-    report = as_json(
-        about, revision, f"python -m perf compare {shlex.join(args.names)}".strip(), rows
-    )
+    called = f"python -m perf compare {shlex.join(args.names)}".strip()
+    report = as_json(about, revision, called, rows, not_measured)
     _write(args.json, report.decode() + "\n")
     _write(
         args.markdown or ("-" if args.json != "-" else None),
         as_markdown(msgspec.json.decode(report)),
     )
-    return 0 if all(row.met for row in rows) else 1
+    return 0 if all(row.met for row in rows) and not not_measured else 1
 
 
 def _write(where: str | None, text: str) -> None:

@@ -8,7 +8,7 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 
-_FLAGS = ("avx2", "avx512f", "amx_bf16")
+_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "amx_bf16", "amx_int8")
 _PACKAGES = (
     "numpy",
     "numba",
@@ -20,6 +20,7 @@ _PACKAGES = (
     "zstandard",
     "blosc2",
     "openvino",
+    "onnxruntime",
 )
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from perf.compare.case import Entry
 
 # The order in which they run.
-ROWS: tuple[str, ...] = ("null", "decode", "enhance", "clahe", "wire", "preprocess")
+ROWS: tuple[str, ...] = ("null", "decode", "enhance", "clahe", "wire", "preprocess", "unet")
 
 
 def entries(names: Iterable[str] = ()) -> list[Entry]:

@@ -9,9 +9,19 @@ import msgspec
 from perf.compare.measure import Row
 
 
-def as_json(machine: dict[str, object], commit: str, command: str, rows: list[Row]) -> bytes:
-    """Return `{"machine", "commit", "command", "rows"}`; each row as `Row` has it."""
+def as_json(
+    machine: dict[str, object],
+    commit: str,
+    command: str,
+    rows: list[Row],
+    not_measured: dict[str, str],
+) -> bytes:
+    """Return `{"machine", "commit", "command", "rows", "not_measured"}`; each row as `Row` has it.
+
+    `not_measured` has the reason of each row that this machine cannot measure.
+    """
     report = {"machine": machine, "commit": commit, "command": command, "rows": rows}
+    report["not_measured"] = not_measured
     return msgspec.json.format(msgspec.json.encode(report), indent=2)
 
 
@@ -46,6 +56,8 @@ def as_markdown(report: dict[str, Any]) -> str:
     ]
     rows = [_line(row) for row in report["rows"]]
     notes = [f"- `{row['name']}`: {row['note']}" for row in report["rows"] if row["note"]]
+    skipped = report.get("not_measured", {}).items()
+    notes += [f"- `{name}`: **not measured**: {reason}" for name, reason in skipped]
     return "\n".join([*head, *rows, "", *notes, ""])
 
 

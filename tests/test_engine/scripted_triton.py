@@ -33,6 +33,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.labels = "left-ventricle-cavity"
         self.trained_range: str | None = None
         self.allow_override = True
+        self.default_timeout_us = 20_000_000
         self.give_about = True
         self.refuse_regions: tuple[grpc.StatusCode, str] | None = None
         self.fail: tuple[grpc.StatusCode, str] | None = None
@@ -79,7 +80,9 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelConfig(self, request, context):
         config = model_config_pb2.ModelConfig(name=request.name, max_batch_size=self.max_batch)
-        config.dynamic_batching.default_queue_policy.allow_timeout_override = self.allow_override
+        policy = config.dynamic_batching.default_queue_policy
+        policy.allow_timeout_override = self.allow_override
+        policy.default_timeout_microseconds = self.default_timeout_us
         config.parameters["labels"].string_value = self.labels
         if self.trained_range is not None:
             config.parameters["trained_range"].string_value = self.trained_range

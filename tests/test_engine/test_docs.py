@@ -29,7 +29,7 @@ DOCS = CHECKOUT / "docs"
 PAGES = [CHECKOUT / "README.md", CHECKOUT / "CONTRIBUTING.md", *sorted(DOCS.glob("*.md"))]
 COMMAND_PAGES = [DOCS / "commands.md", *sorted(DOCS.glob("quickstart-*.md"))]
 # not ours: DCMTK's programs, and what every shell has
-FOREIGN = frozenset({"echoscu", "storescu", "head"})
+FOREIGN = frozenset({"cp", "echoscu", "storescu", "head"})
 
 
 def blocks(page: Path, language: str) -> list[str]:

@@ -57,8 +57,27 @@ async def test_the_budget_becomes_microseconds_of_queue_time(server) -> None:
         assert "timeout" not in server.requests[-1].parameters
 
 
-async def test_a_model_without_queue_timeouts_is_told_and_sent_none(server, caplog) -> None:
-    server.allow_override = False
+async def test_what_waited_too_long_is_late_and_asked_for_again(server) -> None:
+    """Its time is up, not the server: no other connection, and no bound the second time."""
+
+    async def before(server: ScriptedTriton, number: int) -> None:
+        bounded = "timeout" in server.requests[number - 1].parameters
+        expired = (grpc.StatusCode.UNAVAILABLE, "Request timeout expired")
+        server.fail = expired if bounded else None
+
+    async with client(server) as model:
+        await model.infer(pictures(1))
+        server.before = before
+        registrations, sent = server.registrations, len(server.requests)
+        assert len(await model.infer(pictures(2), budget_ms=12.5)) == 2
+        assert len(server.requests) == sent + 2
+        assert server.registrations == registrations
+
+
+@pytest.mark.parametrize("policy", [{"allow_override": False}, {"default_timeout_us": 0}])
+async def test_a_model_without_queue_timeouts_is_told_and_sent_none(server, caplog, policy) -> None:
+    """Triton does not take a request's timeout without a default one that is longer."""
+    vars(server).update(policy)
     async with client(server) as model:
         await model.infer(pictures(1), budget_ms=12.5)
     assert "timeout" not in server.requests[-1].parameters

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +15,15 @@ from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedO
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 from tritonclient.utils import InferenceServerException
 
+from engine.config import Settings
 from engine.enhance import enhance_array
 from engine.phantom import Phantom
 from engine.postprocess import segment
 from engine.training.evaluate import dice
 
 FOLDER = Path(__file__).parents[2] / "triton_models" / "cpu" / "unet-lv"
-WEIGHTS = FOLDER / "1" / "model.onnx"
+VERSION = max((one.name for one in FOLDER.glob("[0-9]*")), key=int)
+WEIGHTS = FOLDER / VERSION / "model.onnx"
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +54,19 @@ def test_the_configuration_states_the_contract() -> None:
         "about": (uint8, [256]),
     }
     assert config.parameters["labels"].string_value == "left-ventricle-cavity"
-    assert config.dynamic_batching.default_queue_policy.allow_timeout_override
+    queue = config.dynamic_batching
+    assert queue.default_queue_policy.allow_timeout_override
+    assert queue.default_queue_policy.max_queue_size > 0
+    assert 1 < queue.default_priority_level <= queue.priority_levels  # 1 is kept for who asks
+    assert config.version_policy.HasField("all")
+    sizes = [each.batch_size for each in config.model_warmup]
+    assert sizes == [1, Settings().max_batch]
+
+
+def test_a_version_holds_weights_and_no_code() -> None:
+    for version in FOLDER.glob("[0-9]*"):
+        assert (version / "model.onnx").is_file()
+        assert not list(version.glob("*.py"))
 
 
 def test_the_file_is_small_and_names_no_machine() -> None:
@@ -103,11 +118,11 @@ class TestServed:
     def infer(self, triton: str) -> Any:
         client = InferenceServerClient(triton)
 
-        def run(images: np.ndarray, outputs: tuple[str, ...]) -> Any:
+        def run(images: np.ndarray, outputs: tuple[str, ...], **given: Any) -> Any:
             tensor = InferInput("image", list(images.shape), "UINT8")
             tensor.set_data_from_numpy(images)
             wanted = [InferRequestedOutput(name) for name in outputs]
-            return client.infer("unet-lv", [tensor], outputs=wanted, client_timeout=60)
+            return client.infer("unet-lv", [tensor], outputs=wanted, client_timeout=60, **given)
 
         yield run
         client.close()
@@ -133,3 +148,48 @@ class TestServed:
         with pytest.raises(InferenceServerException, match="unexpected shape"):
             infer(np.zeros((1, 1, 128, 256), np.uint8), ("mask",))
         assert infer(np.zeros((1, 1, 256, 256), np.uint8), ("mask",)).as_numpy("mask") is not None
+
+    @pytest.mark.parametrize("given", [{}, {"priority": 1}, {"priority": 2, "timeout": 9_000_000}])
+    def test_a_priority_is_taken_and_not_needed(self, infer: Any, given: dict[str, int]) -> None:
+        image = np.zeros((1, 1, 256, 256), np.uint8)
+        assert infer(image, ("mask",), **given).as_numpy("mask").shape == (1, 256, 256)
+
+    def test_what_is_urgent_overtakes_what_waits(self, triton: str) -> None:
+        """Three full batches and one urgent picture, which is not the last to be answered."""
+        order: list[str] = []
+        done = threading.Semaphore(0)
+        client = InferenceServerClient(triton)
+
+        def send(name: str, count: int, priority: int) -> None:
+            tensor = InferInput("image", [count, 1, 256, 256], "UINT8")
+            tensor.set_data_from_numpy(np.zeros((count, 1, 256, 256), np.uint8))
+
+            def answered(result: Any, error: Any) -> None:
+                order.append(name if error is None else f"{name}: {error}")
+                done.release()
+
+            wanted = [InferRequestedOutput("confidence")]
+            client.async_infer("unet-lv", [tensor], answered, outputs=wanted, priority=priority)
+
+        for number in range(3):
+            send(f"bulk {number}", 16, 0)
+        send("urgent", 1, 1)
+        assert all(done.acquire(timeout=60) for _ in range(4))
+        client.close()
+        assert sorted(order) == ["bulk 0", "bulk 1", "bulk 2", "urgent"]
+        assert order.index("urgent") < 3
+
+    def test_a_version_is_served_by_its_number(self, infer: Any) -> None:
+        image = np.zeros((1, 1, 256, 256), np.uint8)
+        answer = infer(image, ("confidence",), model_version=VERSION)
+        assert answer.get_response().model_version == VERSION
+
+    @pytest.mark.parametrize(
+        ("outputs", "version", "words"),
+        [(("mask",), "999", "version 999"), (("masque",), "", "masque")],
+    )
+    def test_what_is_unknown_is_refused_by_name(
+        self, infer: Any, outputs: tuple[str, ...], version: str, words: str
+    ) -> None:
+        with pytest.raises(InferenceServerException, match=words):
+            infer(np.zeros((1, 1, 256, 256), np.uint8), outputs, model_version=version)

@@ -1,22 +1,24 @@
-"""Training: the data and the scores anywhere, the net and its export where PyTorch is."""
+"""Training: the data anywhere, the net and its export where PyTorch is."""
 
 from __future__ import annotations
 
 import importlib.util
 import json
 import math
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from labelled_slices import slice_of_everyone, two_subjects
 
-from engine.cli import main
+from engine.cli import main, parser_of
+from engine.cli import train as train_command
 from engine.errors import ConfigError
 from engine.training.data import (
     HELD_OUT,
     VALIDATION,
-    Slice,
     dequantised,
     load_slices,
     phantom_pictures,
@@ -24,7 +26,7 @@ from engine.training.data import (
     subject_of,
     subjects_in,
 )
-from engine.training.evaluate import dice, evaluate
+from engine.training.folds import FOLDS, MISLABELLED
 
 MISSING = [name for name in ("torch", "onnx", "onnxscript") if not importlib.util.find_spec(name)]
 needs_torch = pytest.mark.skipif(
@@ -34,17 +36,8 @@ needs_torch = pytest.mark.skipif(
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Two subjects of two slices each: a bright square that is the cavity."""
-    for part in ("images", "labels"):
-        (tmp_path / part).mkdir()
-    rng = np.random.default_rng(0)
-    for name in ("A-IM-1.png", "A-IM-2.png", "B-IM-1.png", "B-IM-2.png"):
-        mask = np.zeros((256, 256), np.uint8)
-        mask[100:140, 110:150] = 255
-        pixels = (rng.integers(0, 60, mask.shape) + mask // 2).astype(np.uint8)
-        Image.fromarray(np.stack([pixels] * 3, axis=-1)).save(tmp_path / "images" / name)
-        Image.fromarray(mask).save(tmp_path / "labels" / name)
-    return tmp_path
+    """Two subjects of two slices each."""
+    return two_subjects(tmp_path)
 
 
 def test_the_subject_is_the_name_up_to_im() -> None:
@@ -98,79 +91,14 @@ def test_phantoms_repeat_with_their_seed() -> None:
     assert first.masks.shape == (4, 256, 256)
 
 
-def test_dice() -> None:
-    a, b = np.zeros((2, 4, 4), np.uint8)
-    assert dice(a, b) == 1.0
-    a[:2], b[1:3] = 1, 1
-    assert dice(a, b) == pytest.approx(0.5)
-    assert dice(a, np.zeros_like(a)) == 0.0
-
-
-def test_evaluate_scores_by_subject_and_keeps_the_largest_component(folder: Path) -> None:
-    slices = load_slices(folder)
-    blank = np.zeros((256, 256), np.uint8)
-    answers = iter([slices[0].mask, blank, slices[2].mask, slices[3].mask])
-
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        assert images.dtype == np.uint8
-        masks = np.stack([next(answers) for _ in images])
-        masks[0, :5, :5] = 1  # a second component, smaller: it must not count
-        return masks, np.ones((len(images), 1), np.float32)
-
-    score = evaluate(slices, predict)
-    assert score.subjects == {"A": 0.5, "B": 1.0}
-    assert score.mean == 0.75
-    assert score.worst == 0.5
-    assert score.pooled == pytest.approx(2 * 3 / 7)
-    printed = json.loads(json.dumps(score.as_json(model="m", version="1", precision="fp32")))
-    assert printed.keys() >= {
-        *("model", "version", "precision", "subjects", "mean_dice", "worst_dice"),
-        *("pooled_dice", "frames_per_second"),
-    }
-
-
-def test_the_command_names_what_is_missing(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(["model", "evaluate", "--data", str(tmp_path)]) == 2
-    assert "has no folder images/" in capsys.readouterr().err
-
-
-@pytest.mark.triton
-def test_the_command_measures_what_is_served(
-    folder: Path, triton: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    words = ["model", "evaluate", "--data", str(folder), "--subjects", "B", "--triton", triton]
-    assert main([*words, "--json"]) == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["model"] == "unet-lv"
-    assert found["version"] == "1"
-    assert found["precision"] in ("fp32", "bf16")
-    assert list(found["subjects"]) == ["B"]
-    assert 0 <= found["mean_dice"] <= 1
-
-
-def _slice(side: int) -> Slice:
-    mask = np.zeros((side, side), np.uint8)
-    mask[side // 4 : side // 2, side // 4 : side // 2] = 1
-    return Slice(name="A-IM-1", subject="A", pixels=mask * 200, mask=mask)
-
-
-def test_a_slice_of_another_size_is_scored_on_its_own_grid() -> None:
-    def predict(images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (images[:, 0] > 128).astype(np.uint8), np.ones((len(images), 1), np.float32)
-
-    assert evaluate([_slice(128)], predict).mean > 0.95
-
-
 @needs_torch
-def test_the_net_has_five_levels_of_width_sixteen() -> None:
+@pytest.mark.parametrize("patch", [1, 2])
+def test_the_net_answers_on_its_inputs_grid(patch: int) -> None:
     import torch
 
     from engine.training.net import UNet
 
-    net = UNet().eval()
-    assert 1_900_000 < sum(each.numel() for each in net.parameters()) < 2_000_000
+    net = UNet(width=4, patch=patch).eval()
     with torch.no_grad():
         assert net(torch.zeros(2, 1, 64, 64)).shape == (2, 1, 64, 64)
 
@@ -194,52 +122,123 @@ def test_folding_the_normalisation_changes_nothing() -> None:
 def test_crops_keep_image_and_mask_together() -> None:
     import torch
 
-    from engine.training.augment import CROP, Ranges, centres, draw
+    from engine.training.augment import Ranges, centres, draw
 
     masks = torch.zeros(6, 256, 256, dtype=torch.uint8)
     masks[:, 100:140, 110:150] = 1
     still = Ranges(gamma=0, contrast=0, brightness=0, bias=0, noise=0, blur=0, elsewhere=0)
     rng = torch.Generator().manual_seed(0)
     x, y = draw(masks * 200 + 20, masks, centres(masks), still, rng)
-    assert x.shape == y.shape == (6, 1, CROP, CROP)
+    assert x.shape == y.shape == (6, 1, still.crop, still.crop)
     assert y.sum() > 0
     assert ((x > 0) == (y > 0)).float().mean() > 0.99
 
 
-@needs_torch
-def test_a_run_repeats_and_resumes(folder: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Runs of the command that take seconds: few pictures, small batches, a checkpoint an epoch."""
+    from engine.training import train
+
+    plan = partial(train.Plan, batch=2, width=2, phantom_share=0.5, checkpoint_every=1)
+    monkeypatch.setattr(train, "Plan", plan)
+    monkeypatch.setattr(train_command, "VARIANTS", 0)
+    monkeypatch.setattr(train_command, "HEARTS", 1)
+    monkeypatch.setattr(train_command, "FRAMES_PER_HEART", 2)
+
+
+@pytest.fixture
+def unexported(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the export, ten seconds that another test takes."""
+    monkeypatch.setattr(train_command, "write", lambda *_: 0)
+
+
+def trained(folder: Path, out: Path, *more: str) -> dict[str, Any]:
+    """Train for two epochs, validating on B; return the averaged weights."""
+    from engine.training.train import averaged_net
+
+    words = ["--data", str(folder), "--out", str(out), "--epochs", "2", "--validate", "B"]
+    assert main(["model", "train", *words, "--threads", "1", *more]) == 0
+    return dict(averaged_net(out / "last.pt").state_dict())
+
+
+def assert_same(one: dict[str, Any], two: dict[str, Any]) -> None:
     import torch
 
-    from engine.training.train import Plan, Source, Trainer, averaged_net
-
-    real = real_pictures(load_slices(folder), variants=0, seed=0)
-    phantom = phantom_pictures(1, per_heart=2, seed=0)
-    plan = Plan(epochs=2, batch=2, width=2, phantom_share=0.5, checkpoint_every=1)
-
-    def trainer(name: str, epochs: int) -> Trainer:
-        own = Plan(**{**vars_of(plan), "epochs": epochs})
-        return Trainer(Source(real, phantom, 0, own), own, tmp_path / name)
-
-    whole = trainer("whole", 2)
-    whole.run(None, print)
-    assert all(math.isfinite(row["loss"]) for row in whole.history)
-    first = trainer("parts", 2)
-    first.plan = Plan(**{**vars_of(plan), "epochs": 2})
-    first._train_epoch()
-    first.epoch = 1
-    first.save()
-    second = trainer("parts", 2)
-    second.resume(tmp_path / "parts" / "last.pt")
-    second.run(None, print)
-    one, two = (averaged_net(tmp_path / name / "last.pt") for name in ("whole", "parts"))
-    for a, b in zip(one.parameters(), two.parameters(), strict=True):
-        torch.testing.assert_close(a, b)
+    assert one.keys() == two.keys()
+    for name, value in one.items():
+        assert torch.equal(value, two[name]), name
 
 
-def vars_of(plan: object) -> dict[str, object]:
-    from dataclasses import fields
+@needs_torch
+@pytest.mark.usefixtures("tiny", "unexported")
+def test_a_run_repeats_with_its_seed_and_no_other(folder: Path, tmp_path: Path) -> None:
+    first = trained(folder, tmp_path / "first")
+    assert_same(first, trained(folder, tmp_path / "again"))
+    other = trained(folder, tmp_path / "other", "--seed", "2")
+    with pytest.raises(AssertionError):
+        assert_same(first, other)
 
-    return {each.name: getattr(plan, each.name) for each in fields(plan)}  # type: ignore[arg-type]
+
+@needs_torch
+@pytest.mark.usefixtures("tiny", "unexported")
+def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine.training.train import Trainer, run_of
+
+    whole = trained(folder, tmp_path / "whole")
+    save = Trainer.save
+
+    def save_and_stop(self: Trainer) -> None:
+        save(self)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "save", save_and_stop)
+    words = ["--data", str(folder), "--out", str(tmp_path / "parts"), "--epochs", "2"]
+    assert main(["model", "train", *words, "--validate", "B", "--threads", "1"]) == 130
+    monkeypatch.setattr(Trainer, "save", save)
+    assert_same(whole, trained(folder, tmp_path / "parts", "--resume"))
+    assert run_of(tmp_path / "whole" / "last.pt") == run_of(tmp_path / "parts" / "last.pt")
+
+
+@needs_torch
+@pytest.mark.usefixtures("tiny")
+def test_a_run_leaves_what_the_card_needs(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(folder, tmp_path / "run")
+    told = json.loads((tmp_path / "run" / "history.json").read_text())
+    assert told["notes"]["subjects"] == "A"
+    assert told["notes"]["validation"] == "B"
+    assert [row["epoch"] for row in told["history"]] == [1, 2]
+    assert all(math.isfinite(row["loss"]) and 0 <= row["dice"] <= 1 for row in told["history"])
+    assert told["parameters"] > 0
+    assert "epoch 2/2" in capsys.readouterr().err
+
+
+@needs_torch
+@pytest.mark.usefixtures("tiny", "unexported")
+def test_a_checkpoint_of_another_net_is_refused(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(folder, tmp_path)
+    words = ["--data", str(folder), "--out", str(tmp_path), "--resume", "--width", "4"]
+    assert main(["model", "train", *words]) == 2
+    assert "was begun with width 2" in capsys.readouterr().err
+
+
+def test_a_fold_says_who_validates(tmp_path: Path) -> None:
+    data, _ = slice_of_everyone(tmp_path)
+    words = ["train", "--data", str(data), "--out", str(tmp_path), "--fold", "4"]
+    args = parser_of("model").parse_args(words)
+    learn, check = train_command._split(args)
+    assert sorted(check) == sorted(FOLDS[3])
+    assert len(learn) == 20 - len(MISLABELLED)
+    assert not set(learn) & set(MISLABELLED)
+    assert not set(learn) & set(check)
+    args.validate = "SC-N-05"
+    with pytest.raises(ConfigError, match="leave out --validate"):
+        train_command._split(args)
 
 
 @needs_torch
