@@ -31,6 +31,10 @@ class Segmentation(Protocol):
     def model(self) -> ModelRef:
         """Name, version, digest and precision of what answered."""
 
+    @property
+    def late(self) -> bool:
+        """True where the budget had run out before the model began."""
+
 
 class SegmentationModel(Protocol):
     """A served model, as `engine.infer.TritonModel` is one."""
@@ -164,7 +168,7 @@ class Batches:
             labels=self._model.labels,
             model=answer.model,
             trained_range=self._model.trained_range,
-            late=one.late,
+            late=one.late or answer.late,
             waited_ms=waited_ms,
             infer_ms=infer_ms,
         )

@@ -29,8 +29,9 @@ tensorrt_version() {
     "$TRTEXEC" --help 2>&1 | sed -n 's/.*\[TensorRT v\([0-9]*\)\].*/\1/p' | head -n 1
 }
 
-gpu_kind() {
-    nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null | sort -u | tr '\n' ';'
+gpu_kind() { # print nothing where nvidia-smi fails: it complains on standard output
+    told=$(nvidia-smi --query-gpu=name,compute_cap --format=csv,noheader 2>/dev/null) || return 0
+    printf '%s\n' "$told" | sort -u | tr '\n' ';'
 }
 
 onnx_of() { # FOLDER: print the file to build from
@@ -109,7 +110,7 @@ TRTEXEC=$(PATH=$PATH:/usr/src/tensorrt/bin:/opt/tensorrt/bin command -v trtexec)
 TENSORRT=$(tensorrt_version)
 [ -n "$TENSORRT" ] || fail "trtexec does not say which TensorRT it is of"
 GPU=$(gpu_kind)
-[ -n "$GPU" ] || fail "nvidia-smi sees no GPU: give the container one"
+[ -n "${GPU#;}" ] || fail "nvidia-smi sees no GPU: give the container one"
 
 mkdir -p "$REPOSITORY"
 exec 9>"$MODELS/lock"
@@ -121,6 +122,9 @@ for config in "$SOURCE"/gpu/*/config.pbtxt; do
     models=yes
 done
 [ -n "$models" ] || fail "nothing to serve"
+for one in "$REPOSITORY"/*; do # models that were taken away: Triton loads all that lie here
+    [ -f "$SOURCE/gpu/$(basename "$one")/config.pbtxt" ] || rm -rf "$one"
+done
 exec 9>&-
 
 # Addresses: compose.yaml publishes them on this machine's loopback only. Shared memory of clients has

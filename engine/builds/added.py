@@ -7,12 +7,13 @@ import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 from google.protobuf import text_format
 from onnx import helper
-from tritonclient.grpc.model_config_pb2 import ModelConfig
+from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from engine.builds import network
 from engine.builds.trial import check_probabilities, pictures, try_out
@@ -127,18 +128,41 @@ def _wrapped(wish: Wish, net: onnx.ModelProto) -> bytes:
 
 
 def _configuration(wish: Wish, there: Path) -> str | None:
-    """Return the text of a new config.pbtxt; None where there is one, with the same labels."""
-    labels = ",".join(wish.meaning.labels)
+    """Return the text of a new config.pbtxt; None where there is one that fits this version."""
+    new = _from_template(wish)
     if there.exists():
         old = text_format.Parse(there.read_text(), ModelConfig())
-        if old.parameters["labels"].string_value != labels:
-            raise ConfigError(
-                f"{wish.name} is there with labels {old.parameters['labels'].string_value}:"
-                " another version must have the same; choose another --name"
-            )
+        _check_same(old, new, wish)
         return None
     if there.parent.exists():
         raise ConfigError(f"{there.parent} is there, and is no model: it has no config.pbtxt")
+    return f"# Written by `scanstream model add`.\n{text_format.MessageToString(new)}"
+
+
+def _check_same(old: Any, new: Any, wish: Wish) -> None:
+    """One configuration serves all versions: one that it does not fit would not be loaded."""
+    pairs = {
+        "labels": [one.parameters["labels"].string_value for one in (old, new)],
+        "backend": [old.backend, new.backend],
+        "tensors": [_tensors(old), _tensors(new)],
+        "max_batch_size": [old.max_batch_size, wish.max_batch or old.max_batch_size],
+    }
+    for what, (is_there, wanted) in pairs.items():
+        if is_there != wanted:
+            raise ConfigError(
+                f"{wish.name} is there with {what} {is_there}: another version must have the same,"
+                f" not {wanted}; choose another --name"
+            )
+
+
+def _tensors(config: Any) -> str:
+    ports = [one for one in (*config.input, *config.output) if one.name != "about"]
+    told = [f"{one.name} {DataType.Name(one.data_type)} {list(one.dims)}" for one in ports]
+    return ", ".join(sorted(told))
+
+
+def _from_template(wish: Wish) -> Any:
+    """Return the configuration of the project's own model, made over for this one."""
     config = text_format.Parse(TEMPLATE.read_text(), ModelConfig())
     config.name = wish.name
     config.max_batch_size = wish.max_batch or config.max_batch_size
@@ -148,9 +172,9 @@ def _configuration(wish: Wish, there: Path) -> str | None:
     warmed = [one for one in config.model_warmup if one.batch_size <= config.max_batch_size]
     config.model_warmup.clear()
     config.model_warmup.extend(warmed)
-    config.parameters["labels"].string_value = labels
+    config.parameters["labels"].string_value = ",".join(wish.meaning.labels)
     config.parameters.pop("trained_range", None)  # the template's pictures, not this model's
-    return f"# Written by `scanstream model add`.\n{text_format.MessageToString(config)}"
+    return config
 
 
 def _write(entry: Path, config: str | None, data: bytes) -> str:

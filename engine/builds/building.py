@@ -31,7 +31,8 @@ def build(request: Request, say: Say) -> Build:
         found = drift.drift(pictures.check, openvino_target.fp32(request.source), predict)
         say(
             f"Dice {found.build:.4f}, fp32 {found.fp32:.4f}; lost {found.lost:+.4f}, at most"
-            f" {found.most_lost:+.4f} by a subject; masks alike {found.alike:.4f}"
+            f" {found.most_lost:+.4f} by a subject; masks alike {found.alike:.4f}; confidence"
+            f" {found.confidence:.4f} apart"
         )
         drift.refuse_drift(found, f"{request.target} {request.precision}")
         notes = {"checked_by": checked_by, **target.notes(made)}
@@ -48,6 +49,8 @@ def _able(request: Request) -> Target:
         raise ConfigError(f"target {request.target} builds {offered}, not {request.precision}")
     if not request.source.is_file():
         raise ConfigError(f"there is no model {request.source}")
+    if request.subjects and request.data is None:
+        raise ConfigError("--subjects are of --data: without it phantoms are checked")
     # OpenVINO computes the fp32 that every build is compared with
     for needed in (target, openvino_target):
         if (absent := needed.missing()) is not None:

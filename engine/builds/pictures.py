@@ -26,14 +26,20 @@ class Material:
     calibration: tuple[Slice, ...]
     check: tuple[Slice, ...]
     real: bool
+    trained_on: tuple[str, ...] = ()
 
     def calibration_images(self) -> Bytes:
         """Return what the network sees of the calibration slices, uint8 [N, 1, 256, 256]."""
         return np.stack([enhance_array(one.pixels, CHAIN) for one in self.calibration])[:, None]
 
     def as_json(self) -> dict[str, Any]:
-        """Return what the provenance says of them; subjects are the names in the data's files."""
-        return {"calibration": self._told(self.calibration), "check": self._told(self.check)}
+        """Return what the provenance says of them; subjects are the names in the data's files.
+
+        Checked subjects that the weights were trained on are named too, where there are any.
+        """
+        seen = sorted({one.subject for one in self.check} & {*self.trained_on})
+        check = {**self._told(self.check), **({"trained_on": seen} if seen else {})}
+        return {"calibration": self._told(self.calibration), "check": check}
 
     def _told(self, slices: Sequence[Slice]) -> dict[str, Any]:
         names = sorted({one.subject for one in slices})
@@ -62,6 +68,7 @@ def material(folder: Path | None, subjects: Sequence[str], trained_on: Sequence[
         calibration=tuple(slices[index] for index in chosen),
         check=tuple(data.load_slices(folder, check)),
         real=True,
+        trained_on=tuple(trained_on),
     )
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from engine.builds.drift import Drift
 from engine.builds.pictures import Material
 from engine.builds.request import Request
+from engine.errors import ConfigError
 
 
 def provenance(
@@ -62,8 +63,16 @@ def digest(path: Path) -> str:
 
 
 def trained_on(source: Path) -> tuple[str, ...]:
-    """Return the subjects that the weights were made from, as training writes into the file."""
-    import onnx
+    """Return the subjects that the weights were made from, as training writes into the file.
 
-    found = {one.key: one.value for one in onnx.load(source).metadata_props}
+    Raises `ConfigError` for a file that is no ONNX model.
+    """
+    import onnx
+    from google.protobuf.message import DecodeError
+
+    try:
+        model = onnx.load(source)
+    except DecodeError:
+        raise ConfigError(f"{source} is no ONNX file") from None
+    found = {one.key: one.value for one in model.metadata_props}
     return tuple(found.get("subjects", "").split())

@@ -62,10 +62,13 @@ def make(source: Path, precision: str, calibration: Bytes | None, out: Path) -> 
         typed = typed_onnx(source, precision, calibration, Path(folder))
         side = Path(folder) / PLAN
         command = arguments(typed, side, out / TIMING_CACHE)
-        done = subprocess.run(
-            [trtexec, *command], capture_output=True, text=True, timeout=LIMIT_S, check=False
-        )
-        if done.returncode != 0 or not side.is_file():
+        try:
+            done = subprocess.run(
+                [trtexec, *command], capture_output=True, text=True, timeout=LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            raise BuildRefused(f"trtexec took longer than {LIMIT_S} s, and was ended") from None
+        if done.returncode != 0 or not (side.is_file() and side.stat().st_size):
             raise BuildRefused(f"trtexec ended with {done.returncode}: {_last(done)}")
         return Path(shutil.move(side, out / PLAN))
 

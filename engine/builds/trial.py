@@ -40,6 +40,7 @@ def pictures(chain: str) -> Bytes:
 def try_out(data: bytes, labels: Sequence[str], images: Bytes) -> None:
     """Run the model in OpenVINO; raise `BuildRefused` naming what it does not keep of the contract.
 
+    Also on a black picture: nothing is found there, and a mean over no pixels is easily no number.
     Also that a picture's answer does not depend on the others in its batch: a network exported
     while training normalises over the batch, and gives each scanner something else.
     """
@@ -49,10 +50,12 @@ def try_out(data: bytes, labels: Sequence[str], images: Bytes) -> None:
         request = openvino.Core().compile_model(model, "CPU", EXACT).create_infer_request()
         together = _answer(request, images)
         alone = [_answer(request, image[None]) for image in images]
+        black = _answer(request, np.zeros_like(images[:1]))
     except RuntimeError as error:
         raise BuildRefused(f"OpenVINO cannot run it: {line(error)}") from error
     for mask, confidence in (together, *alone):
         _check_answer(mask, confidence, len(labels))
+    _check_answer(*black, len(labels), of=" of a black picture")
     same = np.mean(together[0] == np.concatenate([mask for mask, _ in alone]))
     if same < ALONE:
         raise BuildRefused(
@@ -93,7 +96,9 @@ def _answer(request: Any, images: Bytes) -> tuple[NDArray[Any], NDArray[Any]]:
     return found["mask"].copy(), found["confidence"].copy()
 
 
-def _check_answer(mask: NDArray[Any], confidence: NDArray[Any], labels: int) -> None:
+def _check_answer(
+    mask: NDArray[Any], confidence: NDArray[Any], labels: int, *, of: str = ""
+) -> None:
     count = len(mask)
     if mask.dtype != np.uint8 or mask.shape != (count, SIDE, SIDE):
         raise BuildRefused(
@@ -107,4 +112,6 @@ def _check_answer(mask: NDArray[Any], confidence: NDArray[Any], labels: int) -> 
     if mask.max() > labels:
         raise BuildRefused(f"`mask` holds {mask.max()}, and --labels has {labels} names")
     if not np.all((confidence >= 0) & (confidence <= 1)):  # NaN is neither
-        raise BuildRefused("`confidence` is not within [0, 1]")
+        raise BuildRefused(
+            f"`confidence`{of} is not within [0, 1]; where a label has no pixel it must be 0"
+        )

@@ -176,4 +176,5 @@ def _confide(graph: _Graph, label: str, chances: str, labels: int) -> None:
     pixels = graph.add("ReduceSum", inside, grid, keepdims=0)
     total = graph.add("ReduceSum", graph.add("Mul", chances, inside), grid, keepdims=0)
     mean = graph.add("Div", total, graph.add("Max", pixels, one))
-    graph.add("Min", mean, one, name="confidence")  # sums of 65,536 floats round, past 1 too
+    # Sums of 65,536 floats round, past 1 too. Min would make 1 of NaN: nothing, found for sure.
+    graph.add("Where", graph.add("Greater", mean, one), one, mean, name="confidence")

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from engine.config import Settings
 from engine.enhance import CHAINS
 from engine.errors import ConfigError
 from engine.local.stack import MODELS
@@ -41,7 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=0.5,
         help="probability from which a pixel is a label's, where there is no plane for background",
     )
-    add("--max-batch", type=int, default=0, help="default: that of the project's own model")
+    add(
+        "--max-batch",
+        type=int,
+        default=0,
+        help="workers' setting `max_batch` must not be larger; default: the project's own model's",
+    )
     add("--modality", default=MODALITY, help="in the route that is printed")
     add("--json", action="store_true", help="print one JSON object and nothing else")
 
@@ -106,10 +112,19 @@ def _text(args: argparse.Namespace, added: Added) -> str:
     return (
         f"{added.folder}: {args.name} version {added.version}, {how}\n"
         f"sha256 {added.digest}\n"
-        "It ran in OpenVINO, in batches of 1 and 3. To send frames to it, put this into your routes"
+        "It ran in OpenVINO, in batches of 1 and 3.\n"
+        f"{_batch_warning(args.max_batch)}"
+        "To send frames to it, put this into your routes"
         " (docs/routes.md):\n\n"
         f"{_route(args)}"
     )
+
+
+def _batch_warning(max_batch: int) -> str:
+    """A worker holds all its frames while a model of its routes takes less than it may send."""
+    if not max_batch or max_batch >= Settings.load().max_batch:
+        return ""
+    return f"Workers wait for ever unless their setting `max_batch` is at most {max_batch}.\n"
 
 
 def _route(args: argparse.Namespace) -> str:

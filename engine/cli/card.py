@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from engine.cli.export import say
+from engine.errors import ConfigError
 
 if TYPE_CHECKING:
     from engine.training.pictures import Grey
@@ -34,6 +35,8 @@ def run(args: argparse.Namespace) -> int:
     """Write the parts whose files were given."""
     from engine.training import card
 
+    if len({path.name for path in args.run}) < len(args.run):
+        raise ConfigError("--run: folders of one name hide each other in the card")
     evaluations = [card.read(path) for path in args.evaluation]
     inputs = card.Inputs(
         runs={path.name: card.read(path / HISTORY) for path in args.run},

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 from pathlib import Path
@@ -70,6 +71,8 @@ def _check(args: argparse.Namespace) -> None:
         raise ConfigError("--triton serves what it has: leave out --folds, --weights, --precision")
     if args.folds and (args.subjects or args.weights or args.dicom or args.phantoms):
         raise ConfigError("--folds brings its weights and subjects: leave out the other options")
+    if args.subjects and not names(args.subjects):
+        raise ConfigError("--subjects names nobody: leave it out for all")
 
 
 def _at_once(args: argparse.Namespace) -> tuple[dict[str, Any], Score | None]:
@@ -77,7 +80,7 @@ def _at_once(args: argparse.Namespace) -> tuple[dict[str, Any], Score | None]:
     from engine.training import ejection
     from engine.training.data import load_slices
 
-    targets = [float(one) for one in names(args.phantoms or "")]
+    targets = _percents(args.phantoms or "")
     subjects = names(args.subjects) if args.subjects else None
     slices = load_slices(args.data, subjects) if args.data else []
     pairs = ejection.labelled_frames(args.dicom, slices) if args.dicom else {}
@@ -87,7 +90,37 @@ def _at_once(args: argparse.Namespace) -> tuple[dict[str, Any], Score | None]:
         for target, number in product(targets, range(args.hearts)):
             seed = ejection.PHANTOM_SEEDS + number  # the same hearts at every fraction
             fractions.append(ejection.of_phantom(target, seed, served.predict))
-    return _shape(score, served, fractions), score
+    shape = _shape(score, served, fractions)
+    if score and (seen := _trained_on(_file(args, served.ref.version), score.subjects)):
+        shape["trained_on"] = seen
+    return shape, score
+
+
+def _percents(text: str) -> list[float]:
+    try:
+        found = [float(one) for one in names(text)]
+    except ValueError:
+        found = [0.0]
+    if not all(0 < one < 100 for one in found):
+        raise ConfigError(f"--phantoms takes percents by comma, such as 25,45,65; got {text}")
+    return found
+
+
+def _file(args: argparse.Namespace, version: str) -> Path | None:
+    """Return the file that was served; None where a Triton of others served it."""
+    from engine.local.stack import MODELS
+
+    own: Path = (args.repository or MODELS) / args.model / version / "model.onnx"
+    return None if args.triton else args.weights or own
+
+
+def _trained_on(weights: Path | None, subjects: Iterable[str]) -> list[str]:
+    """Return those of `subjects` that the weights have seen, as far as the file tells."""
+    if weights is None or not weights.is_file() or importlib.util.find_spec("onnx") is None:
+        return []
+    from engine.builds.provenance import trained_on
+
+    return sorted({*subjects} & {*trained_on(weights)})
 
 
 def _by_fold(args: argparse.Namespace) -> tuple[dict[str, Any], Score]:
@@ -97,6 +130,9 @@ def _by_fold(args: argparse.Namespace) -> tuple[dict[str, Any], Score]:
     from engine.training.folds import fold, weights_of
 
     weights = weights_of(args.folds)
+    for number, path in weights.items():
+        if seen := _trained_on(path, fold(number)):
+            raise ConfigError(f"{path} was trained on {', '.join(seen)} of fold {number}")
     slices = {number: load_slices(args.data, fold(number)) for number in weights}
     scores, folds = [], []
     for number, path in weights.items():
@@ -166,12 +202,7 @@ def _print(found: dict[str, Any]) -> None:
     for name in ("mean_dice", "worst_dice", "pooled_dice", "frames_per_second"):
         if name in found:
             print(f"{name:<18}{found[name]:.4f}")
-    if rest := found.get("without_mislabelled"):
-        wrong = ", ".join(rest["mislabelled"])
-        print(
-            f"without {wrong}, whose labels are misplaced: mean {rest['mean_dice']:.4f}, ", end=""
-        )
-        print(f"worst {rest['worst_dice']:.4f}, pooled {rest['pooled_dice']:.4f}")
+    _print_limits(found)
     for one in found.get("folds", []):
         print(f"fold {one['fold']}            {one['mean_dice']:.4f}")
     if "ejection_fractions" in found:
@@ -180,3 +211,15 @@ def _print(found: dict[str, Any]) -> None:
         figures = "".join(f"{row[key]:>7.1f}" for key in ("true", "found", "error"))
         verdict = "" if row["within"] else "  MISSED"
         print(f"  {row['name']:<30}{figures}  {row['slices']:>6}{verdict}")
+
+
+def _print_limits(found: dict[str, Any]) -> None:
+    """Say what keeps the figures above from being of unseen and rightly labelled subjects."""
+    if seen := found.get("trained_on"):
+        print(f"the model was trained on {', '.join(seen)}: no measure of unseen subjects")
+    if rest := found.get("without_mislabelled"):
+        wrong = ", ".join(rest["mislabelled"])
+        print(
+            f"without {wrong}, whose labels are misplaced: mean {rest['mean_dice']:.4f}, ", end=""
+        )
+        print(f"worst {rest['worst_dice']:.4f}, pooled {rest['pooled_dice']:.4f}")

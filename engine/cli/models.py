@@ -18,6 +18,7 @@ from engine.errors import ConfigError, ModelUnavailable
 from engine.local.stack import MODELS
 
 WEIGHTS = ("model.onnx", "model.plan", "model.pt")
+QUANTISED = "model.int8.onnx"
 ANSWER_LIMIT_S = 3.0
 UNKNOWN = "unknown"
 NOT_LOADED = "NOT LOADED"
@@ -27,8 +28,10 @@ NOT_LOADED = "NOT LOADED"
 class Model:
     """One version of a model in a repository. `size` is the weights' in bytes.
 
-    `sha256` is of the weights file; results carry it as `model.digest`. `state` is Triton's word
-    (READY, LOADING, UNAVAILABLE ...), `NOT LOADED`, or `unknown` when no Triton answers.
+    `sha256` is of the weights file, `int8_sha256` of its int8 build, empty where there is none:
+    results of an ONNX file carry that of the one that is served as `model.digest`. `state` is
+    Triton's word (READY, LOADING, UNAVAILABLE ...), `NOT LOADED`, or `unknown` when no Triton
+    answers.
     """
 
     repository: str
@@ -37,6 +40,7 @@ class Model:
     backend: str
     size: int
     sha256: str
+    int8_sha256: str
     labels: list[str]
     state: str = UNKNOWN
 
@@ -124,6 +128,7 @@ def _versions(path: Path) -> list[Model]:
 
 def _model(folder: Path, config: Any, version: str) -> Model:
     files = [folder / version / name for name in WEIGHTS]
+    int8 = folder / version / QUANTISED
     weights = next((one.read_bytes() for one in files if one.exists()), b"")
     labels = config.parameters["labels"].string_value if "labels" in config.parameters else ""
     return Model(
@@ -133,6 +138,7 @@ def _model(folder: Path, config: Any, version: str) -> Model:
         backend=config.backend or config.platform,
         size=len(weights),
         sha256=hashlib.sha256(weights).hexdigest() if weights else "",
+        int8_sha256=hashlib.sha256(int8.read_bytes()).hexdigest() if int8.exists() else "",
         labels=[label.strip() for label in labels.split(",") if label.strip()],
     )
 
@@ -151,4 +157,6 @@ def _tell(models: list[Model], address: str, *, answers: bool) -> None:
             f"{one.size} bytes, in Triton: {one.state}"
         )
         print(f"  labels {', '.join(one.labels) or '-'}; sha256 {one.sha256 or 'no weights file'}")
+        if one.int8_sha256:
+            print(f"  in int8: sha256 {one.int8_sha256}")
     print(f"Triton at {address}: {'answers' if answers else 'does not answer'}")

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from engine.training.ranges import Report
 
-WEIGHTS = Path("unet-lv") / "1" / "model.onnx"
+MODEL = "unet-lv"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the options of `range`."""
-    from engine.local.stack import MODELS
-
     add = parser.add_argument
     add("--data", type=Path, required=True, help="folder with images/ and labels/")
-    add("--weights", type=Path, default=MODELS / WEIGHTS, help="the ONNX file; ours when left out")
+    add("--weights", type=Path, help="the ONNX file; the newest version of ours when left out")
     add("--held-out", action="store_true", help="count the held-out five too: once, at the end")
     add("--dicom", type=Path, help="count the MR frames of the DICOM files in this folder too")
     add("--threads", type=int, default=2)
@@ -29,9 +27,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Measure every group of pictures; print the range and the rates."""
+    from engine.cli.builds import newest
+    from engine.local.stack import MODELS
     from engine.training import ranges
 
-    predict = ranges.openvino_predictor(args.weights, args.threads)
+    predict = ranges.openvino_predictor(args.weights or newest(MODELS / MODEL), args.threads)
     known = ranges.known_pictures(args.data, held_out=args.held_out)
     if args.dicom:
         known["DICOM files"] = ranges.dicom_folder(args.dicom)

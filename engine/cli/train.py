@@ -38,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--exclude", help="subjects never read, by comma; default: the held-out five")
     add("--epochs", type=int, help="an epoch sees each real slice once")
     add("--width", type=int, help="channels of the first level")
+    add("--crop", type=int, help="side of the crops in pixels; 256 for whole pictures")
     add("--rate", type=float, help="highest learning rate")
     add("--seed", type=int)
     add("--threads", type=int)
@@ -55,15 +56,15 @@ def run(args: argparse.Namespace) -> int:
     learn, check = _split(args)
     plan, out = _plan(args), _out(args)
     last = out / "last.pt"
+    notes = {
+        **{"subjects": " ".join(_seen(args.start, learn, check)), "validation": " ".join(check)},
+        **{"epochs": str(plan.epochs), "seed": str(plan.seed)},
+    }
     if args.resume:
-        _same_net(checkpoint(last), plan)
+        _same_run(checkpoint(last), plan, notes)
     say(f"training on {len(learn)} subjects: {' '.join(learn)}")
     say(f"validating on {len(check)} subjects: {' '.join(check)}")
     real, phantom = _pictures(args.data, learn, plan)
-    notes = {
-        **{"subjects": " ".join(learn), "validation": " ".join(check)},
-        **{"epochs": str(plan.epochs), "seed": str(plan.seed)},
-    }
     trainer = Trainer(Source(real, phantom, VARIANTS, plan), plan, out, notes)
     if args.resume:
         trainer.resume(last)
@@ -86,17 +87,36 @@ def _plan(args: argparse.Namespace) -> Plan:
 
     options = ("epochs", "width", "rate", "seed", "threads")
     given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
-    return replace(Plan(), compiled=args.compile, **given)
+    plan = replace(Plan(), compiled=args.compile, **given)
+    return plan if args.crop is None else replace(plan, ranges=replace(plan.ranges, crop=args.crop))
 
 
-def _same_net(last: Path, plan: Plan) -> None:
-    """Raise `ConfigError` when a checkpoint is of another net, or of another seed."""
+def _seen(start: Path | None, learn: list[str], check: list[str]) -> list[str]:
+    """Return whom the weights will have seen: those behind `--start` too.
+
+    Raises `ConfigError` when one of them is to validate: then nobody unseen would.
+    """
+    if start is None:
+        return learn
+    from engine.training.train import notes_of
+
+    before = notes_of(checkpoint(start)).get("subjects", "").split()
+    if both := sorted(set(before) & set(check)):
+        raise ConfigError(f"{start} was trained on {' '.join(both)}: validate on others")
+    return sorted({*learn, *before})
+
+
+def _same_run(last: Path, plan: Plan, notes: dict[str, str]) -> None:
+    """Raise `ConfigError` when a checkpoint is of another net, another seed or other subjects."""
     from engine.training.train import run_of
 
-    saved = run_of(last)["plan"]
+    run = run_of(last)
     for name in ("width", "levels", "patch", "seed"):
-        if saved[name] != getattr(plan, name):
-            raise ConfigError(f"{last} was begun with {name} {saved[name]}: resume with the same")
+        if (saved := run["plan"][name]) != getattr(plan, name):
+            raise ConfigError(f"{last} was begun with {name} {saved}: resume with the same")
+    for name in ("subjects", "validation"):
+        if (saved := run["notes"].get(name)) != notes[name]:
+            raise ConfigError(f"{last} was begun with the {name} {saved}: resume with the same")
 
 
 def _split(args: argparse.Namespace) -> tuple[list[str], list[str]]:
@@ -110,7 +130,11 @@ def _split(args: argparse.Namespace) -> tuple[list[str], list[str]]:
     kept_apart: Sequence[str] = fold(1 if args.fold is None else args.fold)  # 1: data.VALIDATION
     if args.validate is not None:
         kept_apart = names(args.validate)
-    there = [name for name in data.subjects_in(args.data) if name not in held_out]
+    everyone = data.subjects_in(args.data)
+    for name in (*names(args.validate or ""), *names(args.exclude or "")):
+        if name not in everyone:  # mistyped, it would be trained on
+            raise ConfigError(f"no images of subject {name} in {args.data}")
+    there = [name for name in everyone if name not in held_out]
     learn = [name for name in there if name not in (*kept_apart, *MISLABELLED)]
     if not learn:
         raise ConfigError(f"no subject is left to train on in {args.data}")

@@ -31,11 +31,13 @@ class Segmentation:
 
     `mask` is a label map, uint8 (rows, columns) on the model's grid, in memory of its own;
     `confidence` is in [0, 1], one for each label; `model` is what answered this very request.
+    `late` is true where the budget ran out in Triton's queue, before the model began.
     """
 
     mask: np.ndarray
     confidence: tuple[float, ...]
     model: ModelRef
+    late: bool = False
 
 
 class RegionLost(Exception):

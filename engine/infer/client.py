@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,8 @@ from tritonclient.utils import InferenceServerException
 
 from engine.errors import FrameError, ModelUnavailable
 from engine.infer import answers
-from engine.infer.answers import Segmentation
 from engine.infer.contract import UNKNOWN, Contract, read_contract
-from engine.infer.repair import reload
+from engine.infer.repair import is_open, reload
 from engine.infer.ring import Ring
 from engine.infer.slots import Slot
 from engine.messages import ModelRef
@@ -111,28 +112,28 @@ class TritonModel:
 
     async def infer(
         self, images: Sequence[np.ndarray], *, budget_ms: float | None = None
-    ) -> list[Segmentation]:
+    ) -> list[answers.Segmentation]:
         """Segment at most `max_batch` images, uint8 (rows, columns); answers in their order.
 
         `budget_ms` bounds the time in Triton's queue where the model's queue policy allows that;
-        images that waited longer are late, and are asked for again, behind what is still in time.
-        Running work is never cut short. Raises `ModelUnavailable` where
-        no server or no answer is there in time, `FrameError` where the server refuses the images or
-        the model fails on them.
+        images that waited longer are `late`, and asked for again, behind what is in time. Raises
+        `ModelUnavailable` without an answer in time, `FrameError` where the images are refused.
         """
         if not images:
             return []
+        late, until_s = False, time.monotonic() + (budget_ms or MAX_QUEUE_MS) / 1000
         for _ in range(2):  # a server that has restarted has lost its registrations
             await self._ensure_connected()
             self._check(images)
             await self._acquire()
             session = self._session
             try:
-                return await self._infer(images, budget_ms, session)
+                found = await self._infer(images, budget_ms, session)
+                return [replace(one, late=True) for one in found] if late else found
             except answers.RegionLost:
                 self._lose(session)
-            except answers.QueueExpired:
-                budget_ms = None
+            except answers.QueueExpired:  # the model's own limit may be shorter than the budget
+                late, budget_ms = time.monotonic() >= until_s, None
             finally:
                 self._in_flight.release()
         raise ModelUnavailable("Triton twice lost the shared memory or let a request wait too long")
@@ -157,6 +158,7 @@ class TritonModel:
 
     async def _ensure_connected(self) -> None:
         """Connect if there is no connection; callers side by side share one attempt."""
+        self._connected = self._connected and is_open(self._client)
         if self._connected:
             return
         if self._attempt is None or self._attempt.done():
@@ -220,7 +222,7 @@ class TritonModel:
 
     async def _infer(
         self, images: Sequence[np.ndarray], budget_ms: float | None, session: int
-    ) -> list[Segmentation]:
+    ) -> list[answers.Segmentation]:
         """Carry one batch to the server and back. The slot is free once the masks are copied."""
         ring = self._ring
         if ring is None:

@@ -1,4 +1,4 @@
-"""The one fault of a server that a client can mend: a model whose process has died."""
+"""Faults of a server that a client sees or mends: a restart, a model whose process has died."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ from typing import Any
 from tritonclient.utils import InferenceServerException
 
 log = logging.getLogger(__name__)
+
+
+def is_open(client: Any) -> bool:
+    """Return whether the connection still stands. One that was broken may lead to other weights.
+
+    gRPC would connect again without a word, and only shared memory and `about` tell of a restart.
+    """
+    return bool(client._channel.get_state().name == "READY")  # tritonclient shows it nowhere
 
 
 async def reload(client: Any, name: str, *, timeout_s: float) -> None:

@@ -12,12 +12,11 @@ from torch.nn import functional
 from engine.training.net import scale
 
 
-
 @dataclass(frozen=True, kw_only=True)
 class Ranges:
     """How far a crop is varied; standard deviations unless said otherwise."""
 
-    crop: int = 160  # side in pixels
+    crop: int = 160  # side in pixels; 256 is the whole picture
     elsewhere: float = 0.35  # share of crops that lie anywhere, not at the heart
     jitter: float = 36.0  # pixels, uniform
     rotation: float = 0.5  # radians
@@ -67,10 +66,12 @@ def draw(
 def _grid(hearts: Tensor, side: int, ranges: Ranges, rng: torch.Generator) -> Tensor:
     """Return where each pixel of each crop comes from, in grid_sample's coordinates."""
     count = len(hearts)
-    near = hearts + (torch.rand(count, 2, generator=rng) * 2 - 1) * ranges.jitter
     crop = ranges.crop
+    if crop >= side:  # the whole picture: what lies far from the heart is to be seen too
+        hearts = torch.full_like(hearts, side / 2)
+    near = hearts + (torch.rand(count, 2, generator=rng) * 2 - 1) * ranges.jitter
     free = torch.rand(count, 2, generator=rng) * (side - crop / 2) + crop / 4
-    anywhere = torch.rand(count, 1, generator=rng) < ranges.elsewhere
+    anywhere = torch.rand(count, 1, generator=rng) < ranges.elsewhere * (crop < side)
     centre = torch.where(anywhere, free, near)
     turn = torch.randn(count, generator=rng) * ranges.rotation
     zoom = torch.exp(torch.randn(count, generator=rng) * ranges.zoom + ranges.shrink)
@@ -101,7 +102,9 @@ def _vary(x: Tensor, ranges: Ranges, rng: torch.Generator) -> Tensor:
     lit = torch.exp(normal(ranges.gain) + _smooth(normal(ranges.coil, 4, 4), ranges.crop))
     black = x.amin(dim=(2, 3), keepdim=True)  # the coil lights signal, not what has none
     tone = ((x - black) / (256 - black) * lit) ** torch.exp(normal(ranges.gamma))
-    x = scale(black + tone * (256 - black)) * torch.exp(normal(ranges.contrast)) + normal(ranges.brightness)
+    x = scale(black + tone * (256 - black)) * torch.exp(normal(ranges.contrast)) + normal(
+        ranges.brightness
+    )
     x = x + _smooth(normal(ranges.bias, 4, 4), ranges.crop)
     blurred = (torch.rand(count, 1, 1, 1, generator=rng) < ranges.blur).float()
     share = blurred * torch.rand(count, 1, 1, 1, generator=rng)

@@ -95,10 +95,12 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
 
 
 def use_of(evaluation: Json) -> str:
-    """Return who was evaluated: `five folds`, `held out`, `validation`, or how many."""
+    """Return who was evaluated: `five folds`, `held out`, `validation`, or how many, and seen."""
     there = set(evaluation.get("subjects", ()))
     if "folds" in evaluation:
         return "five folds"
+    if seen := evaluation.get("trained_on"):
+        return f"{len(there)} subjects, {len(seen)} trained on"
     for title, some in (("held out", HELD_OUT), ("validation", VALIDATION)):
         if there and there <= set(some):
             return title

@@ -6,6 +6,7 @@ Colours are told apart also by the colour-blind (Okabe and Ito).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ MARGIN = 10  # pixels around a heart
 def curves(runs: Mapping[str, Sequence[Row]], file: Path) -> None:
     """Draw each run's loss and its validation Dice over the epochs."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 3.8), layout="constrained")
-    for (name, rows), colour in zip(runs.items(), COLOURS, strict=False):
+    for (name, rows), colour in zip(runs.items(), cycle(COLOURS), strict=False):
         epochs = [row["epoch"] for row in rows]
         left.plot(epochs, [row["loss"] for row in rows], color=colour, label=name)
         scored = [row for row in rows if "dice" in row]

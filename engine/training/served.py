@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -73,7 +75,8 @@ def repository_of(weights: Path, served: Path) -> Iterator[Path]:
     """Make a repository that serves `weights` as the model folder `served` is served.
 
     Its one version is a copy of the newest of `served` with the weights put in place of its own,
-    and those of other precisions that lie beside them (`model.int8.onnx`). Removed afterwards.
+    and the builds beside them that were made from them (`model.int8.onnx` with `model.int8.json`,
+    which names its source). Removed afterwards.
     """
     if not weights.is_file():
         raise ConfigError(f"there are no weights {weights}")
@@ -83,7 +86,7 @@ def repository_of(weights: Path, served: Path) -> Iterator[Path]:
         shutil.copytree(served, folder, ignore=lambda *_: {"__pycache__", *_versions(served)})
         shutil.copytree(served / newest, folder / newest, ignore=_weights_in)
         shutil.copyfile(weights, folder / newest / "model.onnx")
-        for beside in weights.parent.glob("model.*.*"):  # model.int8.onnx, model.int8.json
+        for beside in _builds_of(weights):
             shutil.copyfile(beside, folder / newest / beside.name)
         yield folder.parent
 
@@ -92,6 +95,18 @@ def _weights_in(_: str, names: list[str]) -> list[str]:
     """Return what a version folder holds besides the program that serves it."""
     models = [name for name in names if name.startswith("model.") and name != "model.py"]
     return ["__pycache__", *models]
+
+
+def _builds_of(weights: Path) -> list[Path]:
+    """Return the files of the builds beside `weights`, less those of other weights."""
+    own = hashlib.sha256(weights.read_bytes()).hexdigest()
+    found = []
+    for told in weights.parent.glob("model.*.json"):
+        build = json.loads(told.read_text())
+        if build["source_sha256"] == own:
+            files = (told.with_name(name) for name in build["files"])
+            found += [told, *(path for path in files if path.is_file())]
+    return found
 
 
 def _versions(model: Path) -> list[str]:

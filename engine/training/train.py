@@ -23,7 +23,7 @@ from torch.nn import functional
 from engine.training.augment import Ranges, centres, draw
 from engine.training.data import Bytes, Pictures
 from engine.training.evaluate import Predict
-from engine.training.net import PATCH, LEVELS, WIDTH, Served, UNet
+from engine.training.net import LEVELS, PATCH, WIDTH, Served, UNet
 
 SMOOTH = 5.0  # pixels: a crop with an empty mask still has a gradient
 WARM_UP = 100  # steps
@@ -81,7 +81,7 @@ class Source:
         return picks
 
     def crops(self, pick: tuple[Tensor, Tensor], rng: torch.Generator) -> tuple[Tensor, Tensor]:
-        """Return the varied crops of one pick, float32 [batch, 1, 128, 128] each."""
+        """Return the varied crops of one pick, float32 [batch, 1, crop, crop] each."""
         rows, fakes = pick
         images = torch.cat((self.images[rows], self.fake[0][fakes]))
         masks = torch.cat((self.masks[rows], self.fake[1][fakes]))

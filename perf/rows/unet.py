@@ -8,6 +8,8 @@ subjects that no training sees.
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import time
 from collections import Counter
@@ -69,6 +71,8 @@ def missing(precision: str) -> str:
     path = folder() / FILES[precision]
     if not path.is_file():
         return f"{path.name} is not built: `scanstream model build --precision {precision}`"
+    if precision == "int8" and _of_others(path):
+        return f"{path.name} was built from another {FILES['fp32']}: its Dice would not be int8's"
     able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     if precision == "bf16" and "BF16" not in able:
         return (
@@ -76,6 +80,15 @@ def missing(precision: str) -> str:
             f"{', '.join(able)}): asked for it, OpenVINO silently computes in fp32"
         )
     return ""
+
+
+def _of_others(path: Path) -> bool:
+    """Whether the build's provenance, where it lies beside it, names another source."""
+    record = path.with_suffix(".json")
+    if not record.is_file():
+        return False
+    source = hashlib.sha256((folder() / FILES["fp32"]).read_bytes()).hexdigest()
+    return bool(json.loads(record.read_text())["source_sha256"] != source)
 
 
 def folder() -> Path:

@@ -32,6 +32,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.max_batch = 8
         self.labels = "left-ventricle-cavity"
         self.trained_range: str | None = None
+        self.told_digest = ""
         self.allow_override = True
         self.default_timeout_us = 20_000_000
         self.give_about = True
@@ -84,6 +85,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         policy.allow_timeout_override = self.allow_override
         policy.default_timeout_microseconds = self.default_timeout_us
         config.parameters["labels"].string_value = self.labels
+        config.parameters["digest:1"].string_value = self.told_digest
         if self.trained_range is not None:
             config.parameters["trained_range"].string_value = self.trained_range
         return service_pb2.ModelConfigResponse(config=config)

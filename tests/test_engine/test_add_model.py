@@ -187,6 +187,28 @@ def test_the_next_file_is_the_next_version(add: Any, tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        ("dims: 256", "dims: 512", ()),
+        ('backend: "scanstream_openvino"', 'backend: "tensorrt"', ()),
+        ("max_batch_size: 16", "max_batch_size: 16", ("--max-batch", "4")),
+    ],
+    ids=["size", "backend", "batch"],
+)
+def test_a_version_that_its_configuration_would_not_load_is_refused(
+    add: Any, tmp_path: Path, old: str, new: str, words: tuple[str, ...]
+) -> None:
+    """One configuration serves all versions, and Triton does not start with one that fails."""
+    add(transformer(3))
+    config = tmp_path / "models" / "liver" / "config.pbtxt"
+    assert old in config.read_text()
+    config.write_text(config.read_text().replace(old, new))
+    code, _, complaint = add(transformer(3, seed=1), *words)
+    assert (code, "choose another --name" in complaint) == (2, True), complaint
+    assert not (config.parent / "2").exists()
+
+
 def test_a_file_that_keeps_the_contract_is_taken_as_it_is(add: Any) -> None:
     newest = max(MODELS.glob("unet-lv/*/model.onnx"), key=lambda path: int(path.parent.name))
     code, told, _ = add(newest, "--labels", "cavity")
@@ -238,8 +260,12 @@ def ready(
     kind: int = TensorProto.UINT8,
     divisor: int = 100,
     sure: float = 0.5,
+    by_mean: bool = False,
 ) -> onnx.ModelProto:
-    """Return a net in the contract's form: the mask is brightness by `divisor`, one label."""
+    """Return a net in the contract's form: the mask is brightness by `divisor`, one label.
+
+    `by_mean` divides 0 by the picture's mean: of a black one the confidence is no number.
+    """
     node = helper.make_node
     nodes = [
         node("Squeeze", ["image", "one"], ["grey"]),
@@ -248,7 +274,8 @@ def ready(
         node("Cast", ["image"], ["floats"], to=TensorProto.FLOAT),
         node("ReduceMean", ["floats"], ["mean"], axes=[2, 3], keepdims=0),
         node("Mul", ["mean", "nothing"], ["zero"]),
-        node("Add", ["zero", "sure"], ["confidence"]),
+        node("Div", ["zero", "mean" if by_mean else "sure"], ["still zero"]),
+        node("Add", ["still zero", "sure"], ["confidence"]),
     ]
     constants = [
         helper.make_tensor("one", TensorProto.INT64, [1], [1]),
@@ -280,6 +307,7 @@ def test_a_net_in_the_contracts_form_passes(add: Any) -> None:
         (ready(divisor=50), "bright", "`mask` holds 5, and --labels has 1 names"),
         (ready(divisor=200, sure=1.5), "bright", "`confidence` is not within [0, 1]"),
         (ready(divisor=200, sure=float("nan")), "bright", "`confidence` is not within [0, 1]"),
+        (ready(divisor=200, by_mean=True), "bright", "`confidence` of a black picture is not"),
     ],
     ids=lambda value: value[:30] if isinstance(value, str) else None,
 )
@@ -329,6 +357,22 @@ def test_what_cannot_be_served_is_refused_and_leaves_nothing(
     assert not list(tmp_path.glob("models/*"))
 
 
+def not_a_number() -> onnx.ModelProto:
+    """Return a net whose logits are all NaN."""
+    net = relu("N", 1, 256, 256)
+    net.graph.node[0].output[0] = "seen"
+    net.graph.node.append(helper.make_node("Sub", ["seen", "much"], ["below"]))
+    net.graph.node.append(helper.make_node("Log", ["below"], ["y"]))
+    net.graph.initializer.append(helper.make_tensor("much", TensorProto.FLOAT, [], [1000.0]))
+    return net
+
+
+def test_a_net_that_gives_no_numbers_is_refused(add: Any) -> None:
+    """It is not confident, and finds nothing."""
+    code, _, complaint = add(not_a_number(), "--labels", "organ")
+    assert (code, "`confidence` is not within [0, 1]" in complaint) == (1, True), complaint
+
+
 def test_a_name_that_leaves_the_repository_is_refused(add: Any) -> None:
     code, _, complaint = add(transformer(3), name="../elsewhere")
     assert code == 2
@@ -343,3 +387,14 @@ def test_without_onnx_it_says_what_to_install(add: Any, monkeypatch: pytest.Monk
     code, _, complaint = add(transformer(3))
     assert code == 2
     assert "pip install 'scanstream[build]'" in complaint
+
+
+@pytest.mark.parametrize(("most", "warned"), [("4", True), ("8", False)])
+def test_a_batch_that_workers_exceed_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], most: str, warned: bool
+) -> None:
+    onnx.save(transformer(3), tmp_path / "organ.onnx")
+    words = ["--name", "liver", "--labels", "liver,tumour", "--max-batch", most]
+    words += ["--repository", str(tmp_path / "models")]
+    assert main(["model", "add", str(tmp_path / "organ.onnx"), *words]) == 0
+    assert ("setting `max_batch` is at most 4" in capsys.readouterr().out) == warned

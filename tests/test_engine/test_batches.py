@@ -19,13 +19,17 @@ REF = ModelRef(name="fake", version="1", digest="0", precision="fp32")
 
 
 class Model:
-    """Fails on every batch that holds `poison`, as a server does; `away` fails on all."""
+    """Fails on every batch that holds `poison`, as a server does; `away` fails on all.
+
+    `late` is what it says of every answer.
+    """
 
     labels = ("x",)
     trained_range = None
 
-    def __init__(self, *, away: bool = False) -> None:
+    def __init__(self, *, away: bool = False, late: bool = False) -> None:
         self.away = away
+        self.late = late
         self.sizes: list[int] = []
 
     async def infer(
@@ -36,7 +40,8 @@ class Model:
             raise ModelUnavailable("away")
         if any(image.max() == 255 for image in images):
             raise FrameError("the model fails on it")
-        return [SimpleNamespace(mask=image, confidence=(1.0,), model=REF) for image in images]
+        answer = {"confidence": (1.0,), "model": REF, "late": self.late}
+        return [SimpleNamespace(mask=image, **answer) for image in images]
 
 
 async def outcomes(model: Model, images: list[np.ndarray]) -> list[Any]:
@@ -69,3 +74,9 @@ async def test_answers_go_to_their_frames(count: int) -> None:
     images = [np.full((2, 2), value, np.uint8) for value in range(count)]
     found = await outcomes(Model(), images)
     assert [int(one.mask[0, 0]) for one in found] == list(range(count))
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_became_late_in_the_servers_queue_says_so(late: bool) -> None:
+    found = await outcomes(Model(late=late), [np.zeros((2, 2), np.uint8)] * 2)
+    assert [one.late for one in found] == [late, late]

@@ -193,6 +193,8 @@ def test_nothing_is_calibrated_on_what_is_checked(tmp_path: Path) -> None:
             black.save(tmp_path / part / f"{subject}-IM-0001.png")
     found = pictures.material(tmp_path, ("SC-A",), ("SC-A", "SC-B", "SC-N-05"))
     assert found.as_json()["calibration"]["subjects"] == ["SC-B", "SC-N-05"]
-    assert found.as_json()["check"]["subjects"] == ["SC-A"]
+    assert found.as_json()["check"] == {"subjects": ["SC-A"], "slices": 1, "trained_on": ["SC-A"]}
+    unseen = pictures.material(tmp_path, ("SC-A",), ("SC-B",))
+    assert unseen.as_json()["check"] == {"subjects": ["SC-A"], "slices": 1}
     with pytest.raises(ConfigError, match="no subject is left"):
         pictures.material(tmp_path, ("SC-A", "SC-B", "SC-N-05"), ())

@@ -135,6 +135,12 @@ def test_the_worst_slices_come_first(page: Path) -> None:
     assert first == rows[0]
 
 
+def test_what_was_trained_on_is_not_called_held_out() -> None:
+    assert card.use_of(evaluation()) == "held out"
+    seen = {**evaluation(), "trained_on": list(HELD_OUT[:2])}
+    assert card.use_of(seen) == "5 subjects, 2 trained on"
+
+
 @pytest.mark.usefixtures("undrawn")
 def test_a_wrong_label_is_told(page: Path) -> None:
     rest = {"mislabelled": ["X"], "mean_dice": 0.91, "worst_dice": 0.85, "pooled_dice": 0.93}
@@ -169,6 +175,23 @@ def test_what_cannot_be_used_is_named(
     absent = tmp_path / "nothing.json"
     assert main(["model", "card", "--page", str(page), "--widths", str(absent)]) == 2
     assert "nothing.json cannot be read as JSON" in capsys.readouterr().err
+    runs = ["--run", str(tmp_path / "a" / "fold-1"), "--run", str(tmp_path / "b" / "fold-1")]
+    assert main(["model", "card", "--page", str(page), *runs]) == 2
+    assert "hide each other" in capsys.readouterr().err
+
+
+def test_every_run_is_drawn(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where there are more runs than colours."""
+    drawn: list[list[str]] = []
+
+    def keep(figure: Any, _: Path) -> None:
+        drawn.append([line.get_label() for line in figure.axes[0].lines])
+        pictures.plt.close(figure)
+
+    monkeypatch.setattr(pictures, "_save", keep)
+    names = [f"run {number}" for number in range(len(pictures.COLOURS) + 2)]
+    pictures.curves(dict.fromkeys(names, HISTORY["history"]), tmp_path / "curves.png")
+    assert drawn == [names]
 
 
 def test_the_committed_card_has_every_mark_and_picture() -> None:

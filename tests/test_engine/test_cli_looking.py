@@ -91,6 +91,26 @@ def test_models_without_a_triton(monkeypatch, capsys) -> None:
     assert (served["backend"], served["state"]) == ("scanstream_openvino", "unknown")
 
 
+def test_the_int8_build_is_listed_for_results_carry_its_digest(
+    monkeypatch, tmp_path, capsys
+) -> None:
+    monkeypatch.setenv("SCANSTREAM_TRITON", NOWHERE)
+    folder = tmp_path / "cpu" / "m" / "1"
+    folder.mkdir(parents=True)
+    (folder.parent / "config.pbtxt").write_text('name: "m"')
+    (folder / "model.onnx").write_bytes(b"whole")
+    words = ["model", "list", "--repositories", str(tmp_path)]
+    for int8 in (b"", b"small"):
+        if int8:
+            (folder / "model.int8.onnx").write_bytes(int8)
+        assert main([*words, "--json"]) == 0
+        (told,) = json.loads(capsys.readouterr().out)["models"]
+        assert told["sha256"] == hashlib.sha256(b"whole").hexdigest()
+        assert told["int8_sha256"] == (hashlib.sha256(int8).hexdigest() if int8 else "")
+    assert main(words) == 0
+    assert told["int8_sha256"] in capsys.readouterr().out
+
+
 def test_a_triton_that_was_named_must_answer(capsys) -> None:
     assert main(["model", "list", "--triton", NOWHERE]) == 1
     out = capsys.readouterr()

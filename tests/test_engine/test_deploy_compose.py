@@ -44,6 +44,12 @@ def test_it_has_few_rights_and_bounds(compose: Any) -> None:
     assert service["healthcheck"]["test"][0] == "CMD"
 
 
+def test_the_volume_is_the_servers_with_all_in_it(compose: Any) -> None:
+    """Another TRITON_UID than last time must be able to take the lock and replace a plan."""
+    owner, triton = compose["services"]["owner"], compose["services"]["triton"]
+    assert owner["command"] == ["-R", triton["user"], "/models"]
+
+
 def test_what_it_mounts_is_here(compose: Any) -> None:
     mounts = [one.split(":") for one in compose["services"]["triton"]["volumes"]]
     here = {there: FOLDER / source for source, there, *_ in mounts if source.startswith(".")}

@@ -56,6 +56,7 @@ class Container:
     root: Path
     version: str = "110400"
     gpu: str = "NVIDIA H100 80GB HBM3, 9.0"
+    gpu_exit: int = 0
     fail: str = "no"
     precision: str = "auto"
 
@@ -87,7 +88,8 @@ class Container:
         path.chmod(0o755)
 
     def start(self, *given: str) -> subprocess.CompletedProcess[str]:
-        self.program("nvidia-smi", f"#!/bin/sh\nprintf %s '{self.gpu}'\n")
+        told = f"#!/bin/sh\nprintf %s '{self.gpu}'\nexit {self.gpu_exit}\n"
+        self.program("nvidia-smi", told)
         environ = {
             "PATH": f"{self.root / 'bin'}:/usr/bin:/bin",
             "SOURCE": str(self.source),
@@ -231,6 +233,17 @@ def test_versions_stand_side_by_side_and_go(container: Container) -> None:
     assert len(container.builds()) == 2
 
 
+def test_a_model_that_was_taken_away_is_not_served(container: Container) -> None:
+    other = container.source / "gpu" / "other"
+    shutil.copytree(container.source / "gpu" / "unet-lv", other)
+    shutil.copytree(container.source / "cpu" / "unet-lv", container.source / "cpu" / "other")
+    assert container.start().returncode == 0
+    assert container.version_folder("1", "other").exists()
+    shutil.rmtree(other)
+    assert container.start().returncode == 0
+    assert [one.name for one in (container.models / "repository").iterdir()] == ["unet-lv"]
+
+
 @pytest.mark.parametrize(
     ("wanted", "there", "precision"),
     [
@@ -272,13 +285,20 @@ def test_a_precision_that_is_not_there_is_refused(
 
 @pytest.mark.parametrize(
     ("without", "words"),
-    [("trtexec", "trtexec is not in this container"), ("gpu", "nvidia-smi sees no GPU")],
+    [
+        ("trtexec", "trtexec is not in this container"),
+        ("gpu", "nvidia-smi sees no GPU"),
+        ("driver", "nvidia-smi sees no GPU"),
+    ],
 )
 def test_what_the_container_lacks_is_named(container: Container, without: str, words: str) -> None:
     if without == "trtexec":
         (container.root / "bin" / "trtexec").unlink()
-    else:
+    elif without == "gpu":
         container.gpu = ""
+    else:  # what it says of it goes to standard output
+        container.gpu = "NVIDIA-SMI has failed because it could not reach the driver"
+        container.gpu_exit = 9
     done = container.start()
     assert done.returncode == 1
     assert words in done.stderr

@@ -98,6 +98,9 @@ def test_a_scored_slice_keeps_both_masks() -> None:
         (["--data", "DIR", "--folds", "DIR", "--subjects", "A"], "--folds brings"),
         (["--data", "DIR", "--triton", "127.0.0.1:1", "--precision", "fp32"], "--triton serves"),
         (["--data", "DIR", "--folds", "DIR"], "train --fold 1"),
+        (["--data", "DIR", "--subjects", "-"], "--subjects names nobody"),
+        (["--phantoms", "45,most"], "--phantoms takes percents"),
+        (["--phantoms", "450"], "--phantoms takes percents"),
     ],
 )
 def test_the_command_names_what_is_missing(
@@ -126,6 +129,61 @@ def test_weights_of_ones_own_take_the_newest_versions_place(tmp_path: Path) -> N
     assert not made.exists()
     with pytest.raises(ConfigError, match="no weights"), repository_of(served, served):
         pass
+
+
+def test_only_builds_of_the_weights_are_served_beside_them(tmp_path: Path) -> None:
+    """Trained again, the folder still holds the int8 file of the run before."""
+    served, run = tmp_path / "cpu" / "lv", tmp_path / "run"
+    (served / "1").mkdir(parents=True)
+    run.mkdir()
+    (run / "model.onnx").write_bytes(b"ours")
+    (run / "model.int8.onnx").write_bytes(b"quantised")
+    told = {"files": {"model.int8.onnx": "", "model.int8.blob": ""}}
+    for source, there in ((b"ours", True), (b"the run before", False)):
+        digest = hashlib.sha256(source).hexdigest()
+        (run / "model.int8.json").write_text(json.dumps({**told, "source_sha256": digest}))
+        with repository_of(run / "model.onnx", served) as made:
+            assert (made / "lv" / "1" / "model.int8.onnx").is_file() == there
+            assert (made / "lv" / "1" / "model.int8.json").is_file() == there
+
+
+def trained_on(path: Path, *subjects: str) -> None:
+    """Write an ONNX file that says so."""
+    onnx = pytest.importorskip("onnx")
+    model = onnx.ModelProto()
+    onnx.helper.set_model_props(model, {"subjects": " ".join(subjects)})
+    path.write_bytes(model.SerializeToString())
+
+
+def test_a_fold_that_was_trained_on_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data, runs = slice_of_everyone(tmp_path)
+    trained_on(runs / "fold-2" / "model.onnx", *FOLDS[0], FOLDS[1][3])
+    assert main(["model", "evaluate", "--data", str(data), "--folds", str(runs)]) == 2
+    assert f"was trained on {FOLDS[1][3]} of fold 2" in capsys.readouterr().err
+
+
+def test_what_the_weights_have_seen_is_told(
+    folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Thresholded:
+        ref = ModelRef(name="unet-lv", version="7", digest="d" * 64, precision="fp32")
+
+        def predict(self, images: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+            return (images[:, 0] > 150).astype(np.uint8), np.ones((len(images), 1), np.float32)
+
+    @contextmanager
+    def serving(*_: object) -> Iterator[Thresholded]:
+        yield Thresholded()
+
+    monkeypatch.setattr(evaluate_command, "_serving", serving)
+    trained_on(folder / "model.onnx", "B", "C")
+    words = ["--data", str(folder), "--weights", str(folder / "model.onnx")]
+    assert main(["model", "evaluate", *words]) == 0
+    assert "trained on B: no measure" in capsys.readouterr().out
+    assert main(["model", "evaluate", *words, "--subjects", "A", "--json"]) == 0
+    assert "trained_on" not in json.loads(capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])

@@ -57,8 +57,12 @@ async def test_the_budget_becomes_microseconds_of_queue_time(server) -> None:
         assert "timeout" not in server.requests[-1].parameters
 
 
-async def test_what_waited_too_long_is_late_and_asked_for_again(server) -> None:
-    """Its time is up, not the server: no other connection, and no bound the second time."""
+@pytest.mark.parametrize(("budget_ms", "late"), [(0.001, True), (60_000, False)])
+async def test_what_waited_too_long_is_late_and_asked_for_again(server, budget_ms, late) -> None:
+    """Its time is up, not the server: no other connection, and no bound the second time.
+
+    It is not late where the time was the model's own limit, and the budget is not spent.
+    """
 
     async def before(server: ScriptedTriton, number: int) -> None:
         bounded = "timeout" in server.requests[number - 1].parameters
@@ -66,10 +70,11 @@ async def test_what_waited_too_long_is_late_and_asked_for_again(server) -> None:
         server.fail = expired if bounded else None
 
     async with client(server) as model:
-        await model.infer(pictures(1))
+        assert not (await model.infer(pictures(1), budget_ms=60_000))[0].late
         server.before = before
         registrations, sent = server.registrations, len(server.requests)
-        assert len(await model.infer(pictures(2), budget_ms=12.5)) == 2
+        found = await model.infer(pictures(2), budget_ms=budget_ms)
+        assert [one.late for one in found] == [late, late]
         assert len(server.requests) == sent + 2
         assert server.registrations == registrations
 
@@ -92,6 +97,18 @@ async def test_a_restarted_server_is_registered_with_again_in_the_same_call(serv
         answer = (await model.infer(pictures(1)))[0]
         assert answer.model.digest == "e" * 64
         assert server.registrations == 2
+
+
+@pytest.mark.parametrize("shared_memory", [True, False])
+async def test_a_restart_with_other_weights_is_noticed_without_about(server, shared_memory) -> None:
+    """A plan's digest is in the configuration, which is read when a connection is made."""
+    server.give_about, server.told_digest = False, "a" * 64
+    async with client(server, shared_memory=shared_memory) as model:
+        assert (await model.infer(pictures(1)))[0].model.digest == "a" * 64
+        server.told_digest = "b" * 64
+        await server.restart()
+        answer = await first_answer(lambda: model.infer(pictures(1)), unless=ModelUnavailable)
+        assert answer[0].model.digest == "b" * 64
 
 
 async def test_another_model_is_noticed_with_the_first_answer(server) -> None:

@@ -21,7 +21,7 @@ from scipy.ndimage import laplace
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from engine.cli import main
-from engine.cli.ranges import WEIGHTS
+from engine.cli.builds import newest
 from engine.enhance import enhance_array
 from engine.errors import ConfigError
 from engine.infer import TritonModel
@@ -279,7 +279,7 @@ def test_the_committed_range_is_of_the_committed_model_and_features() -> None:
     written = (MODELS / "unet-lv" / "config.pbtxt").read_text()
     config = text_format.Parse(written, ModelConfig())
     trained = Range.parse(config.parameters["trained_range"].string_value)
-    predict = ranges.openvino_predictor(MODELS / WEIGHTS, threads=1)
+    predict = ranges.openvino_predictor(newest(MODELS / "unet-lv"), threads=1)
     heart = (enhance_array(Phantom(seed=5).image(5, 0), "cine"), SHAPE)
     found, strange = ranges.measured([heart, (noise(), SHAPE)], predict)
     assert set(found) == set(trained.bounds)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from google.protobuf import json_format, text_format
 from tiny_onnx import write_doubler
@@ -221,6 +222,19 @@ def test_a_wrong_configuration_is_refused(
         load(backend, version)
 
 
+def test_an_input_that_nobody_would_feed_is_refused(backend: Any, tmp_path: Path) -> None:
+    """OpenVINO would run it on whatever lies in that input's memory."""
+    path = write_model(tmp_path, "hungry") / "model.onnx"
+    net = onnx.load(path)
+    net.graph.node[-1].output[0] = "before"
+    net.graph.node.append(onnx.helper.make_node("Add", ["before", "bias"], ["doubled"]))
+    net.graph.input.add().CopyFrom(net.graph.input[0])
+    net.graph.input[-1].name = "bias"
+    onnx.save(net, path)
+    with pytest.raises(Refused, match=r"model hungry: config\.pbtxt has no input bias"):
+        load(backend, path.parent)
+
+
 @pytest.mark.parametrize(
     ("file", "precision", "words"),
     [
@@ -244,11 +258,16 @@ def test_a_damaged_file_is_refused(backend: Any, tmp_path: Path) -> None:
         load(backend, version)
 
 
-def test_auto_is_what_the_processor_has(backend: Any) -> None:
+def test_auto_is_int8_where_it_was_built_else_what_the_processor_has(
+    backend: Any, tmp_path: Path
+) -> None:
     for capabilities, expected in ((["FP32", "BF16"], "bf16"), (["FP32", "INT8"], "fp32")):
         core = types.SimpleNamespace(get_property=lambda *_, has=capabilities: has)
-        assert backend.chosen(core, "auto") == expected
-        assert backend.chosen(core, "int8") == "int8"
+        assert backend.chosen(core, "auto", tmp_path) == expected
+        assert backend.chosen(core, "int8", tmp_path) == "int8"
+    (tmp_path / "model.int8.onnx").touch()
+    assert backend.chosen(core, "auto", tmp_path) == "int8"
+    assert backend.chosen(core, "fp32", tmp_path) == "fp32"
 
 
 def test_the_environment_wins(

@@ -157,6 +157,23 @@ class TestPlan:
             tensorrt.make(WEIGHTS, "fp32", None, out)
         assert not list(out.glob("*.plan"))
 
+    def test_an_empty_plan_is_none(self, trtexec: Path, tmp_path: Path) -> None:
+        program = tmp_path / "bin" / "trtexec"
+        program.write_text(program.read_text().replace("echo plan >", ": >"))
+        with pytest.raises(BuildRefused, match="trtexec ended with 0"):
+            tensorrt.make(WEIGHTS, "fp32", None, tmp_path)
+        assert not list(tmp_path.glob("*.plan"))
+
+    def test_a_build_without_end_is_ended(
+        self, trtexec: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        os.mkfifo(tmp_path / "nobody_writes")
+        program = tmp_path / "bin" / "trtexec"
+        program.write_text(f"#!/bin/sh\nread line <{tmp_path}/nobody_writes\n")
+        monkeypatch.setattr(tensorrt, "LIMIT_S", 0.2)
+        with pytest.raises(BuildRefused, match="trtexec took longer than"):
+            tensorrt.make(WEIGHTS, "fp32", None, tmp_path)
+
     def test_elsewhere_it_says_where(self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         monkeypatch.setenv("PATH", str(tmp_path))
         with pytest.raises(ConfigError, match="inside Triton's container"):

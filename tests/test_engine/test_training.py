@@ -227,6 +227,35 @@ def test_a_checkpoint_of_another_net_is_refused(
     assert "was begun with width 2" in capsys.readouterr().err
 
 
+@needs_torch
+@pytest.mark.usefixtures("tiny", "unexported")
+def test_who_validates_was_never_trained_on(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Neither before a `--resume` nor behind the weights that a run begins with."""
+    from engine.training.train import notes_of
+
+    trained(folder, tmp_path / "run")
+    words = ["model", "train", "--data", str(folder), "--threads", "1", "--epochs", "2"]
+    turned = [*words, "--validate", "A"]
+    assert main([*turned, "--out", str(tmp_path / "run"), "--resume"]) == 2
+    assert "was begun with the subjects A: resume with the same" in capsys.readouterr().err
+    start = ["--start", str(tmp_path / "run" / "last.pt")]
+    assert main([*turned, "--out", str(tmp_path / "next"), *start]) == 2
+    assert "was trained on A: validate on others" in capsys.readouterr().err
+    alone = ["--validate", "-", "--exclude", "A", "--out", str(tmp_path / "next")]
+    assert main([*words, *alone, *start]) == 0
+    assert notes_of(tmp_path / "next" / "last.pt")["subjects"] == "A B"
+
+
+@pytest.mark.parametrize("option", ["--validate", "--exclude"])
+def test_a_mistyped_subject_is_not_trained_on(folder: Path, option: str) -> None:
+    words = ["train", "--data", str(folder), "--out", str(folder), option, "A,b"]
+    args = parser_of("model").parse_args(words)
+    with pytest.raises(ConfigError, match="no images of subject b"):
+        train_command._split(args)
+
+
 def test_a_fold_says_who_validates(tmp_path: Path) -> None:
     data, _ = slice_of_everyone(tmp_path)
     words = ["train", "--data", str(data), "--out", str(tmp_path), "--fold", "4"]
@@ -254,4 +283,5 @@ def test_the_exported_file_answers_as_the_net_does(tmp_path: Path) -> None:
     export(net, path, threshold=0.5, notes={"seed": "1"})
     images = phantom_pictures(2, per_heart=2, seed=0).images
     assert agreement(path, net, 0.5, images) >= 0.998
-    assert str(tmp_path).encode() not in path.read_bytes()
+    for trace in (b".py", b"site-packages", str(Path(__file__).parents[2]).encode()):
+        assert trace not in path.read_bytes()  # PyTorch notes where each layer was called

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from functools import partial
 from pathlib import Path
@@ -71,6 +72,15 @@ def test_other_masks_are_not_equal(small: None, version: Path) -> None:
     assert row.missing() == ""
     equal, note = row.prepare().equal()
     assert not equal, note
+
+
+def test_a_build_of_other_weights_is_not_measured(version: Path) -> None:
+    (version / "model.int8.onnx").write_bytes(b"int8")
+    digest = hashlib.sha256((version / "model.onnx").read_bytes()).hexdigest()
+    for source, reason in ((digest, ""), ("0" * 64, "built from another model.onnx")):
+        (version / "model.int8.json").write_text(json.dumps({"source_sha256": source}))
+        assert reason in unet.missing("int8")
+        assert bool(unet.missing("int8")) == bool(reason)
 
 
 def test_the_rival_answers_any_batch_as_its_frames_alone(version: Path) -> None:

@@ -23,6 +23,7 @@ import openvino
 import triton_python_backend_utils as pb_utils
 
 ABOUT = "about"
+QUANTISED = "model.int8.onnx"
 DEFAULTS = {"precision": "auto", "model_threads": "2"}
 HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 # What costs the time: the precision of most of these is the precision of the model.
@@ -45,10 +46,15 @@ def setting(config, name):
     return given or parameter or DEFAULTS[name]
 
 
-def chosen(core, wanted):
-    """Return fp32, bf16 or int8; `auto` is bf16 where the processor computes in it, else fp32."""
+def chosen(core, wanted, folder):
+    """Return fp32, bf16 or int8; `auto` is int8 where it was built, else what the processor has.
+
+    That is bf16 where it computes in it, else fp32 (docs/decisions/0011-builds.md).
+    """
     if wanted != "auto":
         return wanted
+    if (folder / QUANTISED).is_file():
+        return "int8"
     able = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return "bf16" if able else "fp32"
 
@@ -57,7 +63,7 @@ def weights(config, folder, precision):
     """Return the file to serve; refuse a precision that is unknown or was not built."""
     if precision not in HINTS:
         refuse(config["name"], f"precision must be auto, fp32, bf16 or int8, got {precision}")
-    path = folder / ("model.int8.onnx" if precision == "int8" else "model.onnx")
+    path = folder / (QUANTISED if precision == "int8" else "model.onnx")
     if not path.is_file():
         cure = "build it with `scanstream model build --target openvino --precision int8`"
         cure = cure if precision == "int8" else "every version needs it"
@@ -98,6 +104,14 @@ def check_tensors(config, compiled):
                 refuse(config["name"], f"{side} {name} is {sizes}, config.pbtxt {given['dims']}")
 
 
+def check_fed(config, compiled):
+    """Refuse a file with an input that nobody feeds: OpenVINO would run on what lies there."""
+    fed = {given["name"] for given in config["input"]}
+    for port in compiled.inputs:
+        if not fed & port.get_names():
+            refuse(config["name"], f"config.pbtxt has no input {port.get_any_name()}")
+
+
 def precision_of(compiled, asked):
     """Return what most of the heavy layers compute in: OpenVINO does not always as it is asked."""
     layers = [op.get_rt_info() for op in compiled.get_runtime_model().get_ops()]
@@ -131,10 +145,11 @@ class TritonPythonModel:
         self.name = config["name"]
         folder = pathlib.Path(args["model_repository"], args["model_version"])
         core = openvino.Core()
-        asked = chosen(core, setting(config, "precision"))
+        asked = chosen(core, setting(config, "precision"), folder)
         path = weights(config, folder, asked)
         compiled = compile_model(core, config, path, asked)
         check_tensors(config, compiled)
+        check_fed(config, compiled)
         self.request = compiled.create_infer_request()
         self.inputs = [each["name"] for each in config["input"]]
         self.outputs = [each["name"] for each in config["output"] if each["name"] != ABOUT]
