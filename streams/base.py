@@ -17,6 +17,7 @@ import faust
 
 from engine.config import Settings
 from engine.security import Security
+from streams.rewind import App
 from streams.topics import max_message_bytes
 
 READY_FILE = "SCANSTREAM_READY_FILE"
@@ -29,7 +30,7 @@ def new_app(name: str, settings: Settings, **more: Any) -> faust.App:
     # let a store that is not mounted pass for an empty one.
     datadir = tempfile.mkdtemp(prefix="scanstream-")
     atexit.register(shutil.rmtree, datadir, ignore_errors=True)
-    return faust.App(
+    return App(
         name,
         broker=f"kafka://{settings.broker}",
         broker_credentials=credentials(settings),

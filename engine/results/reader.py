@@ -6,6 +6,7 @@ seen sees each result once; this is the reference for that.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from types import TracebackType
 from typing import Generic, TypeVar
@@ -66,7 +67,13 @@ class Reader(Generic[T]):
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        await self._consumer.stop()
+        try:
+            await self._consumer.stop()
+        except asyncio.CancelledError:
+            # aiokafka 0.14 lets out the cancellation of its own fetch when a node has just died.
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
 
     async def __aiter__(self) -> AsyncIterator[T]:
         left = {} if self._follow else await self._unread()
