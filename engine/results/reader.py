@@ -70,10 +70,21 @@ class Reader(Generic[T]):
         try:
             await self._consumer.stop()
         except asyncio.CancelledError:
-            # aiokafka 0.14 lets out the cancellation of its own fetch when a node has just died.
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
+            await self._finish_stopping()
+
+    async def _finish_stopping(self) -> None:
+        """Do what `stop` of aiokafka 0.14 leaves where a fetch was waiting for a node that died.
+
+        It lets out the cancellation of its own fetch, and stops there.
+        """
+        fetches = list(self._consumer._fetcher._pending_tasks)
+        for fetch in fetches:
+            fetch.cancel()
+        await asyncio.gather(*fetches, return_exceptions=True)
+        await self._consumer._client.close()
 
     async def __aiter__(self) -> AsyncIterator[T]:
         left = {} if self._follow else await self._unread()
