@@ -1,6 +1,8 @@
 """deploy/triton: its entry script, run with a `trtexec` and a `tritonserver` that only write down.
 
 No container and no GPU are here: what the real programs do is not shown by this.
+
+Long, because the entry script, which no machine here can run for real, is tried fault by fault.
 """
 
 from __future__ import annotations
