@@ -1,8 +1,6 @@
 """A foreign ONNX file becomes a model that keeps the contract, or is refused and leaves nothing.
 
 Over 300 lines, so that what is taken and what is refused are read side by side.
-
-Long, because every way to bring a network, and every refusal, has its case here.
 """
 
 from __future__ import annotations
