@@ -66,6 +66,8 @@ class Settings:
     preprocess: str = "direct"
     backoff_max_s: float = 5.0
     # batches and the model
+    batching: str = "deadline"
+    stat_guard: str = "on"
     max_batch: int = 8
     max_wait_ms: float = 10.0
     infer_slots: int = 3
@@ -114,6 +116,8 @@ _CHOICES = {
     "precision": ("auto", "fp32", "bf16", "int8"),
     "wire_codec": ("auto", "none"),
     "preprocess": ("direct", "dali"),
+    "batching": ("deadline", "fixed"),
+    "stat_guard": ("on", "off"),
     "log_level": ("DEBUG", "INFO", "WARNING", "ERROR"),
     "security_protocol": ("PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"),
     "sasl_mechanism": ("SCRAM-SHA-256", "SCRAM-SHA-512"),

@@ -58,12 +58,15 @@ class Pipeline:
         slots: int,
         threads: int,
         preprocess: str = "direct",
+        batching: str = "deadline",
+        answered: Callable[[FrameMessage, Segmented], None] = lambda *_: None,
     ) -> None:
         missing = sorted(routes.models - set(models))
         if missing:
             raise ConfigError(f"setting `routes` names model {missing[0]}, which is not served")
         self._routes = routes
         self._store = store
+        self._answered = answered
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frame")
         self._preprocessor = make(
             preprocess,
@@ -73,7 +76,13 @@ class Pipeline:
             max_batch=max_batch,
         )
         self._batches = {
-            name: Batches(model, max_batch=max_batch, max_wait_s=max_wait_s, in_flight=slots)
+            name: Batches(
+                model,
+                max_batch=max_batch,
+                max_wait_s=max_wait_s,
+                in_flight=slots,
+                by_deadline=batching == "deadline",
+            )
             for name, model in models.items()
         }
 
@@ -90,7 +99,10 @@ class Pipeline:
         image, observed = await self._preprocessor.prepare(
             message, route.chain, times, _observer(message.info, route, times)
         )
-        segmented = await self._batches[route.model].infer(image, message.deadline_ms / 1e3)
+        segmented = await self._batches[route.model].infer(
+            image, message.deadline_ms / 1e3, message.lane
+        )
+        self._answered(message, segmented)
         times.add("batch", segmented.waited_ms)
         times.add("infer", segmented.infer_ms)
         return await self._threaded(

@@ -10,6 +10,7 @@ import msgspec
 
 from engine.messages import Claim, DeadLetter, FrameInfo, Record, Result
 from engine.series import Alert, SeriesMeasures
+from engine.serving import Serving, ShadowComparison
 
 SCHEMAS: dict[str, type[Record]] = {
     "frame": FrameInfo,
@@ -18,6 +19,8 @@ SCHEMAS: dict[str, type[Record]] = {
     "series": SeriesMeasures,
     "alert": Alert,
     "dead-letter": DeadLetter,
+    "model": Serving,
+    "shadow": ShadowComparison,
 }
 
 

@@ -7,7 +7,9 @@ import sys
 
 from perf import decoders
 from perf.compare import command as compare
+from perf.faults import command as faults
 from perf.gpu import command as gpu
+from perf.soak import command as soak
 
 
 def parser() -> argparse.ArgumentParser:
@@ -18,7 +20,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m perf compare clahe",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for module in (compare, decoders, gpu):
+    for module in (compare, decoders, faults, gpu, soak):
         module.add_parser(commands)
     return made
 

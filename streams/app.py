@@ -11,7 +11,6 @@ import faust
 import msgspec
 
 from engine.config import Settings
-from engine.infer import TritonModel
 from engine.messages import DEAD_LETTER, RESULTS, TOPIC_OF_LANE, DeadLetter, Result
 from engine.pipeline import Pipeline
 from engine.routes import Routes
@@ -19,6 +18,7 @@ from engine.store import LocalStore
 from streams.base import new_app, tell_ready
 from streams.budget import Budget
 from streams.hold import Hold
+from streams.models import WorkerModels
 from streams.partition import Outcome
 from streams.sending import raw_topic, send_confirmed
 from streams.topics import RECORD_BYTES
@@ -45,7 +45,7 @@ def _attach(app: faust.App, settings: Settings, lane: str, routes: Routes) -> No
 
     @app.agent(frames, name="frames")  # type: ignore[untyped-decorator]
     async def work(stream: Any) -> None:
-        worker = life.worker()
+        worker = await life.worker()
         async for event in stream.noack().events():
             await worker.take(event.message, event.ack)
 
@@ -59,13 +59,15 @@ class _Life:
         self._settings = settings
         self._worker: FrameWorker | None = None
         self._pipeline: Pipeline | None = None
-        self._models: dict[str, TritonModel] = {}
+        self._models: WorkerModels | None = None
 
-    def worker(self) -> FrameWorker:
-        """Return the worker; the first call builds it, in the running loop."""
+    async def worker(self) -> FrameWorker:
+        """Return the worker; the first call builds it, once it is known which models serve."""
         if self._worker is None:
             settings = self._settings
-            self._pipeline = self._build_pipeline()
+            self._models = WorkerModels(self._app, settings, self._routes.models)
+            await self._models.start()
+            self._pipeline = self._build_pipeline(self._models)
             self._worker = FrameWorker(
                 self._pipeline.process,
                 publisher(self._app, settings.confirm_timeout_s),
@@ -79,23 +81,17 @@ class _Life:
             )
         return self._worker
 
-    def _build_pipeline(self) -> Pipeline:
+    def _build_pipeline(self, models: WorkerModels) -> Pipeline:
         settings = self._settings
-        for name in self._routes.models:
-            self._models[name] = TritonModel(
-                settings.triton,
-                name,
-                max_batch=settings.max_batch,
-                slots=settings.infer_slots,
-                timeout_s=settings.infer_timeout_s,
-            )
         return Pipeline(
             routes=self._routes,
-            models=self._models,
+            models=models.clients,
+            answered=models.answered,
             store=LocalStore(settings.store),
             max_frame_bytes=settings.max_frame_bytes,
             max_batch=settings.max_batch,
             max_wait_s=settings.max_wait_ms / 1e3,
+            batching=settings.batching,
             slots=settings.infer_slots,
             threads=settings.compute_threads,
             preprocess=settings.preprocess,
@@ -116,8 +112,8 @@ class _Life:
             await self._worker.close()
         if self._pipeline is not None:
             await self._pipeline.close()
-        for model in self._models.values():
-            await model.close()
+        if self._models is not None:
+            await self._models.close()
 
 
 def publisher(app: faust.App, timeout_s: float) -> Callable[[Outcome], Awaitable[None]]:

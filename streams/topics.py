@@ -14,6 +14,7 @@ from engine.ingest.frames import HEADER_ROOM
 from engine.messages import DEAD_LETTER, FRAMES, FRAMES_STAT, RESULTS
 from engine.security import client_options
 from engine.series import ALERTS, SERIES
+from engine.serving import MODELS_TOPIC, SHADOW_TOPIC
 
 SERIES_TABLE = "frames"
 DAY_MS = 24 * 3600 * 1000
@@ -44,6 +45,8 @@ def table(settings: Settings) -> tuple[Topic, ...]:
         Topic(SERIES, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
         Topic(ALERTS, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
         Topic(DEAD_LETTER, "SeriesInstanceUID", 30 * DAY_MS, RECORD_BYTES),
+        Topic(MODELS_TOPIC, "model's name", DAY_MS, RECORD_BYTES, compacted=True),
+        Topic(SHADOW_TOPIC, "SeriesInstanceUID", 7 * DAY_MS, RECORD_BYTES),
         Topic(changelog(settings), "series and frame", DAY_MS, RECORD_BYTES, compacted=True),
     )
 

@@ -5,9 +5,21 @@ from __future__ import annotations
 import argparse
 from types import ModuleType
 
-from engine.cli import add_model, builds, card, evaluate, export, models, ranges, train
+from engine.cli import (
+    add_model,
+    builds,
+    card,
+    evaluate,
+    export,
+    load,
+    models,
+    ranges,
+    rollback,
+    shadow,
+    train,
+)
 
-HELP = "Train, build, measure and list segmentation models."
+HELP = "Train, build, measure, serve and list segmentation models."
 EXAMPLE = "scanstream model evaluate --data DIR --subjects SC-HF-I-01,SC-HF-I-02 --json"
 
 # Of each action: its module, which gives `add_arguments(parser)` and `run(args) -> int`, and help.
@@ -19,6 +31,9 @@ ACTIONS: dict[str, tuple[ModuleType, str]] = {
     "card": (card, "the model card's tables and pictures, from what was measured"),
     "range": (ranges, "what counts as out of distribution"),
     "add": (add_model, "an ONNX file of your own as a served model (needs the onnx package)"),
+    "load": (load, "another version serves, without a frame lost or held up"),
+    "rollback": (rollback, "the version that served before serves again"),
+    "shadow": (shadow, "a candidate beside what serves, compared and never published"),
     "list": (models, "what there is, and what Triton serves"),
 }
 

@@ -1,21 +1,26 @@
-"""`scanstream model list`: the models in the repositories, and what Triton has loaded of them."""
+"""`scanstream model list`: the models there are, what Triton has loaded, and what serves."""
 
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
+import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from google.protobuf import text_format
 from tritonclient.grpc import InferenceServerClient, model_config_pb2
 from tritonclient.utils import InferenceServerException
 
 from engine.config import Settings
-from engine.errors import ConfigError, ModelUnavailable
+from engine.control import read
+from engine.errors import BrokerUnavailable, ConfigError, ModelUnavailable
 from engine.local.stack import MODELS
+from engine.serving import Serving
 
 WEIGHTS = ("model.onnx", "model.plan", "model.pt")
 QUANTISED = "model.int8.onnx"
@@ -60,11 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--repositories", type=Path, default=MODELS.parent, help="folder of model repositories")
     add("--triton", help="address (gRPC) of a Triton that must answer; else the setting is tried")
+    add("--broker", help="address of a broker that must answer; else the setting is tried")
     add("--json", action="store_true", help="print one JSON object and nothing else")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the models; raise `ModelUnavailable` when the Triton of `--triton` does not answer."""
+    """Print the models; raise where the Triton of `--triton` or `--broker` does not answer."""
     models = in_repositories(args.repositories)
     address = args.triton or Settings.load().triton
     try:
@@ -75,13 +81,28 @@ def run(args: argparse.Namespace) -> int:
         known = None
     if known is not None:
         mark(models, known)
+    serving = _recorded(args.broker)
     if args.json:
         told = None if known is None else [asdict(one) for one in known]
         triton = {"address": address, "answers": known is not None, "models": told}
-        print(json.dumps({"models": [asdict(one) for one in models], "triton": triton}))
+        listed = [asdict(one) for one in models]
+        records = None if serving is None else msgspec.to_builtins(serving)
+        print(json.dumps({"models": listed, "triton": triton, "serving": records}))
     else:
         _tell(models, address, answers=known is not None)
+        _tell_serving(serving)
     return 0
+
+
+def _recorded(broker: str | None) -> dict[str, Serving] | None:
+    """Return what is recorded to serve, None where no broker says."""
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # we say it in one line
+    try:
+        return asyncio.run(read(Settings.load(broker=broker)))
+    except BrokerUnavailable:
+        if broker:
+            raise
+        return None
 
 
 def in_repositories(folder: Path) -> list[Model]:
@@ -160,3 +181,15 @@ def _tell(models: list[Model], address: str, *, answers: bool) -> None:
         if one.int8_sha256:
             print(f"  in int8: sha256 {one.int8_sha256}")
     print(f"Triton at {address}: {'answers' if answers else 'does not answer'}")
+
+
+def _tell_serving(serving: dict[str, Serving] | None) -> None:
+    if serving is None:
+        print("which versions serve: no broker says")
+        return
+    for name, one in serving.items():
+        before = f", {one.previous.version} before" if one.previous else ""
+        beside = f", {one.shadow.version} beside on {one.shadow.share:g}" if one.shadow else ""
+        print(f"{name}: version {one.now.version} serves{before}{beside}; sha256 {one.now.digest}")
+    if not serving:
+        print("which versions serve: none is recorded, the highest that Triton has loaded")

@@ -21,11 +21,15 @@ from engine.errors import BrokerUnavailable
 from engine.messages import DEAD_LETTER, FRAMES, FRAMES_STAT, RESULTS, TOPIC_OF_LANE
 from engine.security import client_options
 from engine.series import ALERTS, SERIES
+from engine.serving import MODELS_TOPIC, SHADOW_TOPIC
 
 HELP = "say of each topic: partitions, records, each consumer group's lag and its oldest frame"
 EXAMPLE = "scanstream topics --json"
 
-NAMES = (FRAMES, FRAMES_STAT, RESULTS, SERIES, ALERTS, DEAD_LETTER)
+NAMES = (
+    *(FRAMES, FRAMES_STAT, RESULTS, SERIES, ALERTS, DEAD_LETTER),
+    *(MODELS_TOPIC, SHADOW_TOPIC),
+)
 REQUEST_LIMIT_S = 10.0
 
 Offsets = Mapping[TopicPartition, int]

@@ -11,8 +11,10 @@ from tritonclient.utils import InferenceServerException
 
 from engine.errors import EngineError, FrameError, ModelUnavailable
 from engine.infer.contract import Contract, read_about
+from engine.infer.request import Served
 from engine.infer.slots import Slot
 from engine.messages import ModelRef
+from engine.novelty import Range
 
 ALREADY_EXISTS = "StatusCode.ALREADY_EXISTS"
 _REFUSED = ("StatusCode.INVALID_ARGUMENT", "StatusCode.OUT_OF_RANGE")
@@ -31,12 +33,16 @@ class Segmentation:
 
     `mask` is a label map, uint8 (rows, columns) on the model's grid, in memory of its own;
     `confidence` is in [0, 1], one for each label; `model` is what answered this very request.
-    `late` is true where the budget ran out in Triton's queue, before the model began.
+    `labels` names the map's values, from 1, and `trained_range` is what that model's training
+    pictures looked like, None where it does not say. `late` is true where the budget ran out in
+    Triton's queue, before the model began.
     """
 
     mask: np.ndarray
     confidence: tuple[float, ...]
     model: ModelRef
+    labels: tuple[str, ...] = ()
+    trained_range: Range | None = None
     late: bool = False
 
 
@@ -84,22 +90,28 @@ def is_settled(error: InferenceServerException) -> bool:
     return not is_away(error) or any(words in _words(error).lower() for words in _NEVER_STARTED)
 
 
-def read(
-    result: Any, count: int, slot: Slot | None, name: str, kept: Contract
-) -> list[Segmentation]:
-    """Return the answers of `count` images in memory of their own; the slot is free afterwards."""
+def read(result: Any, count: int, slot: Slot | None, served: Served) -> list[Segmentation]:
+    """Return the answers of `count` images in memory of their own; the slot is free afterwards.
+
+    Raises `FrameError` where the answer is not what the contract promises.
+    """
+    kept = served.contract
     masks = _read_masks(result, count, slot, kept)
     confidence = _read_confidence(result, count, kept)
-    ref = read_ref(result, name, kept)
-    return [Segmentation(*one, ref) for one in zip(masks, confidence, strict=True)]
+    ref = _read_ref(result, served)
+    return [
+        Segmentation(mask, given, ref, kept.labels, kept.trained_range)
+        for mask, given in zip(masks, confidence, strict=True)
+    ]
 
 
-def read_ref(result: Any, name: str, kept: Contract) -> ModelRef:
+def _read_ref(result: Any, served: Served) -> ModelRef:
     """Return which model answered: from `about` where it gives one, else from its configuration."""
-    about = read_about(result.as_numpy("about")[0]) if kept.has_about else {}
+    kept = served.contract
+    about = read_about(result.as_numpy("about")[0].tobytes()) if kept.has_about else {}
     version = result.get_response().model_version
     return ModelRef(
-        name=name,
+        name=served.name,
         version=version,
         digest=about.get("digest", kept.told("digest", version)),
         precision=about.get("precision", kept.told("precision", version)),

@@ -3,42 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from tritonclient.grpc.aio import InferenceServerClient, InferInput, InferRequestedOutput
 from tritonclient.utils import InferenceServerException
 
-from engine.errors import FrameError, ModelUnavailable
-from engine.infer import answers
-from engine.infer.contract import UNKNOWN, Contract, read_contract
-from engine.infer.repair import is_open, reload
-from engine.infer.ring import Ring
+from engine.errors import ModelUnavailable
+from engine.infer import answers, trial
+from engine.infer.breaker import State
+from engine.infer.contract import UNKNOWN
+from engine.infer.link import Link
+from engine.infer.request import MAX_QUEUE_MS, Place, Served, check, prepare
 from engine.infer.slots import Slot
-from engine.messages import ModelRef
+from engine.infer.turns import Turns
+from engine.messages import Lane, ModelRef
 from engine.novelty import Range
 
-log = logging.getLogger(__name__)
-
-MAX_QUEUE_MS = 3_600_000.0  # a deadline further away bounds nothing
 LATE_FACTOR = 10  # an unanswered request is left running for this many times `timeout_s`
-_CHANNEL = [
-    ("grpc.enable_http_proxy", 0),
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-    # Triton takes more than two pings without data in five minutes for an attack.
-    ("grpc.keepalive_time_ms", 60_000),
-    ("grpc.keepalive_timeout_ms", 20_000),
-    ("grpc.keepalive_permit_without_calls", 0),
-    ("grpc.http2.max_pings_without_data", 2),
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-]
 
 
 class TritonModel:
@@ -47,7 +32,8 @@ class TritonModel:
     Images go out and masks come back through system shared memory where the server takes it (it
     must run on this host), else as gRPC tensors. A call waits at most `timeout_s` for each of the
     connection, a slot and the answer. After `ModelUnavailable` the next call connects again, and
-    learns then which model answers.
+    learns then which model answers. With `turns`, all such clients of this host together have no
+    more bulk batches with the server than it has instances: a STAT batch waits for one of these.
     """
 
     def __init__(
@@ -60,22 +46,27 @@ class TritonModel:
         slots: int,
         timeout_s: float,
         shared_memory: bool = True,
+        turns: bool = True,
     ) -> None:
-        self._address = address
         self._name = name
-        self._version = version
+        self._pinned = version
         self._max_batch = max_batch
-        self._slots = slots
         self._timeout_s = timeout_s
-        self._shared_memory = shared_memory
         self._in_flight = asyncio.Semaphore(slots)
-        self._attempt: asyncio.Task[None] | None = None
-        self._client: Any = None
-        self._ring: Ring | None = None
-        self._contract: Contract | None = None
-        self._session = 0  # counts connections
-        self._connected = False
+        self._pinning = asyncio.Lock()
+        self._served: Served | None = None
+        self._batch_s: Mapping[int, float] = {}
         self._ref = ModelRef(name=name, version=version, digest=UNKNOWN, precision=UNKNOWN)
+        self._turns = Turns(f"{address} {name}") if turns else None
+        self._link = Link(
+            address,
+            name,
+            self._greet,
+            max_batch=max_batch,
+            slots=slots,
+            timeout_s=timeout_s,
+            shared_memory=shared_memory,
+        )
 
     @property
     def ref(self) -> ModelRef:
@@ -83,24 +74,44 @@ class TritonModel:
         return self._ref
 
     @property
+    def pinned(self) -> str:
+        """The version that is asked for; "" is Triton's default, the highest that is loaded."""
+        return self._pinned
+
+    @property
     def labels(self) -> tuple[str, ...]:
         """Names of the label map's values, from 1; known after `start`."""
-        return self._kept.labels
+        return self._now.contract.labels
 
     @property
     def input_shape(self) -> tuple[int, int]:
         """(rows, columns) of an image; known after `start`."""
-        return self._kept.input_shape
+        return self._now.contract.input_shape
 
     @property
     def trained_range(self) -> Range | None:
         """What its training pictures looked like, where it says; known after `start`."""
-        return self._kept.trained_range
+        return self._now.contract.trained_range
+
+    @property
+    def instances(self) -> int:
+        """How many batches the server computes side by side; 1 before `start`."""
+        return self._served.contract.instances if self._served else 1
+
+    @property
+    def batch_s(self) -> Mapping[int, float]:
+        """Seconds that a blank batch of each size took, by the last `measure` or `pin`."""
+        return self._batch_s
 
     @property
     def uses_shared_memory(self) -> bool:
         """True while images and masks go through shared memory."""
-        return self._ring is not None and self._ring.sharing
+        return self._link.ring is not None and self._link.ring.sharing
+
+    @property
+    def state(self) -> State:
+        """Of the circuit breaker: closed while the server answers, open, half-open while tried."""
+        return self._link.state
 
     async def start(self) -> None:
         """Connect and learn what is served.
@@ -108,110 +119,123 @@ class TritonModel:
         Raises `ModelUnavailable`: no server, no such model, or one that does not keep the contract
         nor one that takes batches of `max_batch`.
         """
-        await self._ensure_connected()
+        await self._link.ensure()
+
+    async def measure(self) -> Mapping[int, float]:
+        """Return how many seconds a blank batch of each size takes, the way that frames go.
+
+        The first batch of a size, which allocates, is not timed. Raises as `infer` does.
+        """
+        await self._link.ensure()
+        blank = np.zeros(self.input_shape, np.uint8)
+        self._batch_s = await trial.timed(
+            lambda size: self.infer([blank] * size), max_batch=self._max_batch
+        )
+        return self._batch_s
+
+    async def pin(self, version: str) -> None:
+        """Let the batches that begin from now on go to `version`; "" is Triton's default.
+
+        Learns its contract, and has it compute blank batches of all sizes beforehand, so that no
+        frame waits for its first allocations. Batches in flight end on the version they began
+        with. Raises `ModelUnavailable` and keeps the old pin where the version is not served, does
+        not keep the contract, or takes pictures of another size.
+        """
+        async with self._pinning:
+            await self._reach(version)
+            shape = self.input_shape
+            try:
+                served, ref = await self._learn(version)
+                if served.contract.input_shape != shape:
+                    raise ModelUnavailable(f"it takes {served.contract.input_shape}, not {shape}")
+                taken_s = await trial.warm(
+                    self._link.client,
+                    served,
+                    max_batch=self._max_batch,
+                    timeout_s=self._timeout_s,
+                )
+            except (TimeoutError, InferenceServerException, ModelUnavailable) as error:
+                why = str(error) or f"no answer within {self._timeout_s} s"
+                raise self._refused(version, why) from error
+            self._pinned, self._served, self._ref, self._batch_s = version, served, ref, taken_s
 
     async def infer(
-        self, images: Sequence[np.ndarray], *, budget_ms: float | None = None
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        budget_ms: float | None = None,
+        priority: Lane = "bulk",
     ) -> list[answers.Segmentation]:
         """Segment at most `max_batch` images, uint8 (rows, columns); answers in their order.
 
         `budget_ms` bounds the time in Triton's queue where the model's queue policy allows that;
-        images that waited longer are `late`, and asked for again, behind what is in time. Raises
-        `ModelUnavailable` without an answer in time, `FrameError` where the images are refused.
+        images that waited longer are `late`, and asked for again without a bound, before other
+        bulk. STAT goes before all that waits. Raises `ModelUnavailable` without an answer in time,
+        `FrameError` where the images are refused.
         """
         if not images:
             return []
-        late, until_s = False, time.monotonic() + (budget_ms or MAX_QUEUE_MS) / 1000
+        until_s = time.monotonic() + (budget_ms or MAX_QUEUE_MS) / 1000
+        place = Place(lane=priority, budget_ms=budget_ms)
         for _ in range(2):  # a server that has restarted has lost its registrations
-            await self._ensure_connected()
-            self._check(images)
+            await self._link.ensure()
+            check(images, self._max_batch, self.input_shape)
             await self._acquire()
-            session = self._session
+            session = self._link.session
             try:
-                found = await self._infer(images, budget_ms, session)
-                return [replace(one, late=True) for one in found] if late else found
+                return await self._infer(images, place, session, until_s)
             except answers.RegionLost:
-                self._lose(session)
+                self._link.lose(session)
             except answers.QueueExpired:  # the model's own limit may be shorter than the budget
-                late, budget_ms = time.monotonic() >= until_s, None
+                place = Place(lane=priority, again=True)
             finally:
                 self._in_flight.release()
         raise ModelUnavailable("Triton twice lost the shared memory or let a request wait too long")
 
     async def close(self) -> None:
         """Unregister and unlink the shared memory, and close the connection."""
-        if self._attempt:
-            self._attempt.cancel()
-            await asyncio.gather(self._attempt, return_exceptions=True)
-        if self._ring:
-            await self._ring.close()
-        if self._client:
-            await self._client.close()
-        self._client = self._ring = None
-        self._connected = False
+        await self._link.close()
 
     @property
-    def _kept(self) -> Contract:
-        if self._contract is None:
+    def _now(self) -> Served:
+        if self._served is None:
             raise ModelUnavailable(f"Triton's model {self._name} has not answered yet")
-        return self._contract
+        return self._served
 
-    async def _ensure_connected(self) -> None:
-        """Connect if there is no connection; callers side by side share one attempt."""
-        self._connected = self._connected and is_open(self._client)
-        if self._connected:
-            return
-        if self._attempt is None or self._attempt.done():
-            self._attempt = asyncio.create_task(self._connect())
-            self._attempt.add_done_callback(_retrieve)
-        await asyncio.shield(self._attempt)
+    async def _greet(self) -> tuple[int, int]:
+        """Learn again everything that a restart may change; return the shape of an image."""
+        pinned = self._pinned
+        served, ref = await self._learn(pinned)
+        if pinned == self._pinned:  # else another was pinned meanwhile, and learnt later than this
+            self._served, self._ref = served, ref
+        return served.contract.input_shape
 
-    async def _connect(self) -> None:
+    async def _learn(self, version: str) -> tuple[Served, ModelRef]:
+        return await trial.learn(
+            self._link.client,
+            self._name,
+            version,
+            max_batch=self._max_batch,
+            timeout_s=self._timeout_s,
+        )
+
+    async def _reach(self, version: str) -> None:
+        """Connect; where that fails, ask for `version` at once: the pinned one may be gone."""
         try:
-            async with asyncio.timeout(self._timeout_s):
-                await self._shake_hands()
-        except TimeoutError:
-            raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
-        except InferenceServerException as error:
-            if answers.is_process_dead(error):
-                await reload(self._client, self._name, timeout_s=self._timeout_s)
-            raise answers.unavailable(error, self._name) from error
+            await self._link.ensure()
+        except ModelUnavailable:
+            before, self._pinned = self._pinned, version
+            try:
+                await self._link.ensure()
+            except ModelUnavailable:
+                self._pinned = before
+                raise
 
-    async def _shake_hands(self) -> None:
-        """Ask the server for the model, and learn again everything that a restart may change."""
-        if self._ring is None:
-            self._client = InferenceServerClient(self._address, channel_args=_CHANNEL)
-            self._ring = Ring(
-                self._client,
-                count=self._slots,
-                timeout_s=self._timeout_s,
-                wanted=self._shared_memory,
-            )
-        metadata = await self._client.get_model_metadata(self._name, self._version)
-        answer = await self._client.get_model_config(self._name, self._version)
-        self._contract = kept = read_contract(metadata, answer.config)
-        if self._max_batch > kept.max_batch:
-            raise ModelUnavailable(  # not the frames' fault: they wait until it is put right
-                f"setting `max_batch` is {self._max_batch}, "
-                f"Triton's model {self._name} takes {kept.max_batch}"
-            )
-        if not kept.queue_timeout:
-            log.warning("model %s allows no queue timeout: budgets do not bound it", self._name)
-        self._session += 1
-        await self._ring.renew(self._session, self._max_batch, kept.input_shape)
-        blank = [np.zeros(kept.input_shape, np.uint8)]
-        self._ref = answers.read_ref(await self._request(blank, None, None), self._name, kept)
-        self._connected = True
-
-    def _check(self, images: Sequence[np.ndarray]) -> None:
-        if len(images) > self._max_batch:
-            raise ValueError(f"{len(images)} images, `max_batch` is {self._max_batch}")
-        shape = self._kept.input_shape
-        for image in images:
-            if image.shape != shape or image.dtype != np.uint8:
-                raise FrameError(
-                    f"the model takes uint8 {shape}, the image is {image.dtype} {image.shape}"
-                )
+    def _refused(self, version: str, why: str) -> ModelUnavailable:
+        asked, kept = version or "(Triton's default)", self._pinned or "Triton's default"
+        return ModelUnavailable(
+            f"model {self._name} version {asked} is not pinned, {kept} stays: {why}"
+        )
 
     async def _acquire(self) -> None:
         try:
@@ -221,79 +245,50 @@ class TritonModel:
             raise ModelUnavailable(f"no slot came free within {self._timeout_s} s") from None
 
     async def _infer(
-        self, images: Sequence[np.ndarray], budget_ms: float | None, session: int
+        self, images: Sequence[np.ndarray], place: Place, session: int, until_s: float
     ) -> list[answers.Segmentation]:
         """Carry one batch to the server and back. The slot is free once the masks are copied."""
-        ring = self._ring
+        ring, served = self._link.ring, self._now
         if ring is None:
             raise ModelUnavailable("the client is closed")
         slot: Slot | None = None
         call: asyncio.Task[Any] | None = None
         try:
             slot = await ring.take()
-            call = asyncio.create_task(self._request(images, slot, budget_ms))
-            async with asyncio.timeout(self._timeout_s):
-                result = await asyncio.shield(call)
+            request = prepare(served, images, slot, place)
+            async with self._turn(place.lane):
+                late = time.monotonic() >= until_s
+                limit_s = self._timeout_s * LATE_FACTOR
+                call = asyncio.create_task(request.send(self._link.client, limit_s))
+                async with asyncio.timeout(self._timeout_s):
+                    result = await asyncio.shield(call)
         except InferenceServerException as error:
             ring.give_back(slot, settled=answers.is_settled(error))
             raise self._translated(error, session) from error
         except (TimeoutError, asyncio.CancelledError) as error:
-            if call is not None:
-                ring.await_late(call, slot)
+            ring.give_back(slot, settled=True) if call is None else ring.await_late(call, slot)
             if isinstance(error, asyncio.CancelledError):
                 raise
-            self._lose(session)
+            self._link.lose(session)
             raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
         except Exception:  # a request that could not be built was never sent
             ring.give_back(slot, settled=True)
             raise
         try:
-            segmented = answers.read(result, len(images), slot, self._name, self._kept)
-            self._ref = segmented[0].model
-            return segmented
+            segmented = answers.read(result, len(images), slot, served)
         finally:
             ring.give_back(slot, settled=True)
+        if served is self._served:
+            self._ref = segmented[0].model
+        return [replace(one, late=True) for one in segmented] if late else segmented
 
-    async def _request(
-        self, images: Sequence[np.ndarray], slot: Slot | None, budget_ms: float | None
-    ) -> Any:
-        """Send one request. `about` comes with every answer, so that each names its model."""
-        kept = self._kept
-        image = InferInput("image", [len(images), 1, *kept.input_shape], "UINT8")
-        outputs = [InferRequestedOutput("mask"), InferRequestedOutput("confidence")]
-        if kept.has_about:
-            outputs.append(InferRequestedOutput("about"))
-        if slot is None:
-            image.set_data_from_numpy(np.stack(images)[:, None])
-        else:
-            size = np.stack(images, out=slot.images[: len(images)]).nbytes
-            image.set_shared_memory(slot.name, size)
-            outputs[0].set_shared_memory(slot.name, size, slot.offset)
-        queue_us = None
-        if kept.queue_timeout and budget_ms is not None and budget_ms > 0:
-            queue_us = max(1, round(min(budget_ms, MAX_QUEUE_MS) * 1000))
-        return await self._client.infer(
-            self._name,
-            [image],
-            self._version,
-            outputs,
-            timeout=queue_us,
-            client_timeout=self._timeout_s * LATE_FACTOR,
-        )
+    def _turn(self, lane: Lane) -> AbstractAsyncContextManager[None]:
+        if self._turns is None or lane == "stat":
+            return nullcontext()
+        return self._turns.turn(self.instances)
 
     def _translated(self, error: InferenceServerException, session: int) -> Exception:
         meaning = answers.translated(error, self._name)
         if isinstance(meaning, ModelUnavailable):
-            self._lose(session)
+            self._link.lose(session)
         return meaning
-
-    def _lose(self, session: int) -> None:
-        """Connect again before the next call, unless that has happened already."""
-        if session == self._session:
-            self._connected = False
-
-
-def _retrieve(task: asyncio.Task[None]) -> None:
-    """Look at the outcome, lest asyncio report it where every caller has gone."""
-    if not task.cancelled():
-        task.exception()

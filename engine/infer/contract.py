@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any, NamedTuple
-
-import numpy as np
 
 from engine.errors import ConfigError, ModelUnavailable
 from engine.novelty import Range
@@ -18,6 +17,7 @@ class Contract(NamedTuple):
     """A model that takes `image` uint8 [N, 1, rows, columns] and gives `mask` uint8 [N, rows,
     columns] and `confidence` float32 [N, labels]; `about` uint8 [N, 256] is optional.
 
+    `instances` compute side by side. `priority_levels` are 0 where its queue has none;
     `queue_timeout` is true where a request may bound its own time in the queue. `said` are its
     configuration's parameters, which `told` reads for models without `about`. `trained_range` is
     what its training pictures looked like, None where it does not say.
@@ -28,6 +28,8 @@ class Contract(NamedTuple):
     max_batch: int
     has_about: bool
     queue_timeout: bool
+    priority_levels: int
+    instances: int
     said: Mapping[str, str]
     trained_range: Range | None
 
@@ -65,15 +67,21 @@ def read_contract(metadata: Any, config: Any) -> Contract:
         max_batch=int(config.max_batch_size),
         has_about="about" in outputs,
         queue_timeout=_takes_timeouts(config.dynamic_batching.default_queue_policy),
+        priority_levels=int(config.dynamic_batching.priority_levels),
+        instances=_instances(config.instance_group),
         said=parameters,
         trained_range=_trained_range(metadata, parameters.get("trained_range")),
     )
 
 
-def read_about(row: np.ndarray) -> dict[str, str]:
-    """Return the JSON object of one row of `about`, empty where it is none."""
+@functools.lru_cache(maxsize=64)
+def read_about(row: bytes) -> Mapping[str, str]:
+    """Return the JSON object of one row of `about`, empty where it is none.
+
+    Kept, since every answer of one version has the same.
+    """
     try:
-        found = json.loads(row.tobytes().decode().strip())
+        found = json.loads(row.decode().strip())
     except ValueError:
         return {}
     return {str(name): str(text) for name, text in found.items()} if isinstance(found, dict) else {}
@@ -82,6 +90,11 @@ def read_about(row: np.ndarray) -> dict[str, str]:
 def _takes_timeouts(policy: Any) -> bool:
     """Triton (2.51 to 2.73) takes a request's timeout only where it is shorter than the default."""
     return bool(policy.allow_timeout_override and policy.default_timeout_microseconds)
+
+
+def _instances(groups: Any) -> int:
+    """Triton makes `count` instances on each GPU of a group, and says which GPUs these are."""
+    return max(1, sum(int(one.count) * max(1, len(one.gpus)) for one in groups))
 
 
 def _trained_range(metadata: Any, text: str | None) -> Range | None:

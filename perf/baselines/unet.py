@@ -15,15 +15,15 @@ Floats = NDArray[np.float32]
 Run = Callable[[Bytes], tuple[Bytes, Floats]]
 
 
-def onnx_runtime(path: Path) -> Run:
-    """Return what runs the file on one thread; uint8 [N, 1, 256, 256] to mask and confidence.
+def onnx_runtime(path: Path, *, threads: int = 1) -> Run:
+    """Return what runs the file on `threads` threads: images to masks and confidences.
 
-    Graph optimisation to the end, and outputs bound to memory that is allocated once a batch size,
-    as the project's own documents advise for throughput.
+    Images are uint8 [N, 1, 256, 256]. Graph optimisation to the end, and outputs bound to memory
+    that is allocated once a batch size, as the project's own documents advise for throughput.
     """
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     bound: dict[int, tuple[Any, Bytes, Floats]] = {}
 

@@ -56,4 +56,35 @@ class Figure:
     bound: str = ""
 
 
-Entry: TypeAlias = Case | Figure
+class NotMeasured(Exception):
+    """A row cannot be measured on this machine, as turned out on the way; the text says why."""
+
+
+class InTurn(NamedTuple):
+    """What a load gave: the rates of ours and theirs, round by round, and whether both agree."""
+
+    rounds: list[tuple[float, float]]
+    equal: bool
+    note: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """Sides that are whole stacks of processes, on all cores: one side works while the other idles.
+
+    `measure` starts them, warms them, has them work in short alternating rounds, and ends them; it
+    is given what tells a person how far it is, and may raise `NotMeasured`. The ratio as in
+    `Figure`, `bound` and `missing` as in `Case`.
+    """
+
+    name: str
+    rival: str
+    unit: str
+    target: float
+    measure: Callable[[Callable[[str], None]], InTurn]
+    lower_is_better: bool = False
+    bound: str = ""
+    missing: Callable[[], str] = str
+
+
+Entry: TypeAlias = Case | Figure | Load

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from perf.compare.case import Case
+from perf.compare.case import Figure, NotMeasured
 from perf.compare.machine import commit, machine
 from perf.compare.measure import MeasuringFailed, Row, measure
 from perf.compare.registry import ROWS, entries
@@ -56,13 +56,17 @@ def run(args: argparse.Namespace) -> int:
         def tell(text: str, place: str = place) -> None:
             print(f"{place}: {text}", file=sys.stderr, flush=True)
 
-        if isinstance(entry, Case) and (reason := entry.missing()):
+        if not isinstance(entry, Figure) and (reason := entry.missing()):
             not_measured[entry.name] = reason
             tell(f"NOT MEASURED: {reason}")
             continue
         tell("preparing")
         try:
             row = measure(entry, rounds=args.rounds, seconds=args.seconds, progress=tell)
+        except NotMeasured as error:
+            not_measured[entry.name] = str(error)
+            tell(f"NOT MEASURED: {error}")
+            continue
         except MeasuringFailed as error:
             tell(f"failed\n{error}")
             return 1

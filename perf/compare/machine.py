@@ -21,6 +21,8 @@ _PACKAGES = (
     "blosc2",
     "openvino",
     "onnxruntime",
+    "faust-streaming",
+    "confluent-kafka",
 )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import statistics
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
@@ -12,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from perf.compare.case import Entry, Figure
+from perf.compare.case import Entry, Figure, InTurn, Load, NotMeasured
 from perf.compare.worker import ONE_THREAD, Failed, Ready, Spent, serve
 
 PREPARE_TIMEOUT_S = 300.0
@@ -36,7 +37,7 @@ class OnCores(msgspec.Struct, frozen=True):
 
 
 class Row(msgspec.Struct, frozen=True, kw_only=True):
-    """One line of the report. The figures at the top are those of one core.
+    """One line of the report. The figures at the top are those of one core, a load's of all.
 
     `ratio` is ours / theirs, turned around where lower is better; `met` asks for `target` on
     every number of cores, and for `equal`.
@@ -62,6 +63,8 @@ def measure(entry: Entry, *, rounds: int, seconds: float, progress: Progress) ->
     """
     if isinstance(entry, Figure):
         return _figure(entry)
+    if isinstance(entry, Load):
+        return _load(entry, progress)
     cores = sorted(os.sched_getaffinity(0))[:2]
     found: list[OnCores] = []
     for count in range(1, len(cores) + 1):
@@ -106,13 +109,37 @@ def _figure(entry: Figure) -> Row:
     )
 
 
+def _load(entry: Load, progress: Progress) -> Row:
+    try:
+        found: InTurn = entry.measure(progress)
+    except NotMeasured:
+        raise
+    except Exception as error:  # a stack that did not start, a frame that was lost
+        raise MeasuringFailed(traceback.format_exc()) from error
+    summed = _summed(len(os.sched_getaffinity(0)), found.rounds, inverse=entry.lower_is_better)
+    met = found.equal and summed.ratio >= entry.target
+    return Row(
+        name=entry.name,
+        ours=summed.ours,
+        theirs=summed.theirs,
+        rival=entry.rival,
+        unit=entry.unit,
+        ratio=summed.ratio,
+        target=entry.target,
+        equal=found.equal,
+        met=met,
+        note=_note(found.note, met, entry.bound),
+        on_cores=[summed],
+    )
+
+
 def _note(note: str, met: bool, bound: str) -> str:
     """Return the note, with what bounds a row that falls short."""
     return "; what bounds it: ".join(part for part in (note, "" if met else bound) if part)
 
 
-def _summed(cores: int, pairs: list[tuple[float, float]]) -> OnCores:
-    ratios = [ours / theirs for ours, theirs in pairs]
+def _summed(cores: int, pairs: list[tuple[float, float]], *, inverse: bool = False) -> OnCores:
+    ratios = [theirs / ours if inverse else ours / theirs for ours, theirs in pairs]
     return OnCores(
         cores,
         statistics.median(ours for ours, _ in pairs),

@@ -8,7 +8,10 @@ from importlib import import_module
 from perf.compare.case import Entry
 
 # The order in which they run.
-ROWS: tuple[str, ...] = ("null", "decode", "enhance", "clahe", "wire", "preprocess", "unet")
+ROWS: tuple[str, ...] = (
+    *("null", "decode", "enhance", "clahe", "wire", "preprocess", "unet"),
+    *("path", "serve", "batching", "kafka"),
+)
 
 
 def entries(names: Iterable[str] = ()) -> list[Entry]:

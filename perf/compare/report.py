@@ -31,7 +31,9 @@ Written by `python -m perf compare --markdown`, from one run; the same run as JS
 `perf/results/compare.json`. Both sides of a row run in turn, in short rounds, in one process that
 is pinned to a core, each with one thread; a figure is the median over the rounds, and the ratio is
 the median of the rounds' ratios, with their smallest and largest. The figures of two cores are two
-such processes at once. Before anything is timed, the row checks that both sides compute the same.
+such processes at once. The rows `path`, `serve`, `batching` and `kafka` run whole stacks of
+processes on all cores, one side at a time (`docs/performance-method.md`), and stand under two
+cores. Before anything is timed, the row checks that both sides compute the same.
 A missed target stays in the table, and its note says what bounds it.
 `null/itself` has the same work on both sides: it shows what the harness and the machine add.
 """
@@ -62,22 +64,31 @@ def as_markdown(report: dict[str, Any]) -> str:
 
 
 def _line(row: dict[str, Any]) -> str:
-    on_cores = {one["cores"]: one for one in row["on_cores"]}
-    one, two = on_cores.get(1), on_cores.get(2)
-    spread = f" ({one['ratio_min']:.2f} to {one['ratio_max']:.2f})" if one else ""
     cells = [
         f"`{row['name']}`",
         row["rival"],
         f"{row['ours']:.4g}",
         f"{row['theirs']:.4g}",
         row["unit"],
-        f"**{row['ratio']:.2f}**{spread}",
-        f"{two['ratio']:.2f}" if two else "",
+        *_ratios(row),
         f"{row['target']:.4g}" if row["target"] else "none",
         "yes" if row["equal"] else "**no**",
         _verdict(row),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _ratios(row: dict[str, Any]) -> tuple[str, str]:
+    """Return the cells of one core and of two; a load runs on all cores, and has the second."""
+    found = {one["cores"]: one for one in row["on_cores"]}
+    headline = f"**{row['ratio']:.2f}**"
+    if not found:
+        return headline, ""
+    first = row["on_cores"][0]
+    headline += f" ({first['ratio_min']:.2f} to {first['ratio_max']:.2f})"
+    if 1 not in found:
+        return "", headline
+    return headline, f"{found[2]['ratio']:.2f}" if 2 in found else ""
 
 
 def _verdict(row: dict[str, Any]) -> str:

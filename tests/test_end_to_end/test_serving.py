@@ -89,7 +89,7 @@ async def test_a_killed_server_is_used_again_when_it_is_back(server, model) -> N
     np.testing.assert_array_equal(after.mask, before.mask)
     assert after.model == before.model
     assert model.uses_shared_memory
-    assert model._ring.aside == 0
+    assert model._link.ring.aside == 0
 
 
 async def test_a_frozen_server_does_not_hold_a_call_for_ever(server) -> None:
@@ -102,14 +102,14 @@ async def test_a_frozen_server_does_not_hold_a_call_for_ever(server) -> None:
             async with asyncio.timeout(10):
                 with pytest.raises(ModelUnavailable, match="within 3"):
                     await model.infer([image(0)])
-            assert model._ring.aside == 1
+            assert model._link.ring.aside == 1
         finally:
             os.kill(server.pid, signal.SIGCONT)
         got = (await until_served(lambda: model.infer([image(1)])))[0].mask
         np.testing.assert_array_equal(got, want)
         async with asyncio.timeout(BACK_S):
-            await asyncio.gather(*model._ring._late)
-        assert model._ring.aside == 0
+            await asyncio.gather(*model._link.ring._late)
+        assert model._link.ring.aside == 0
     finally:
         await model.close()
 

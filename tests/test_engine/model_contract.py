@@ -10,7 +10,7 @@ import pytest
 
 from engine.errors import FrameError, ModelUnavailable
 from engine.infer import Segmentation
-from engine.messages import ModelRef
+from engine.messages import Lane, ModelRef
 
 SHAPE = (256, 256)
 MAX_BATCH = 4
@@ -22,11 +22,13 @@ class FakeModel:
     labels = ("left-ventricle-cavity",)
     input_shape = SHAPE
     trained_range = None
+    instances = 1
 
     def __init__(self, *, max_batch: int = MAX_BATCH, digest: str = "0" * 64) -> None:
         self.ref = ModelRef(name="fake", version="1", digest=digest, precision="fp32")
         self.away = False
         self.budgets_ms: list[float | None] = []
+        self.batch_s: dict[int, float] = {}
         self._max_batch = max_batch
 
     async def start(self) -> None:
@@ -35,8 +37,19 @@ class FakeModel:
     async def close(self) -> None:
         """Hold nothing."""
 
+    async def measure(self) -> dict[int, float]:
+        """Say what costs nothing."""
+        if self.away:
+            raise ModelUnavailable("the fake model is away")
+        self.batch_s = {1: 1e-6, self._max_batch: 1e-6}
+        return self.batch_s
+
     async def infer(
-        self, images: Sequence[np.ndarray], *, budget_ms: float | None = None
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        budget_ms: float | None = None,
+        priority: Lane = "bulk",
     ) -> list[Segmentation]:
         """Segment by a threshold."""
         if len(images) > self._max_batch:
@@ -49,7 +62,10 @@ class FakeModel:
             raise ModelUnavailable("the fake model is away")
         self.budgets_ms.append(budget_ms)
         masks = [(image > 128).astype(np.uint8) for image in images]
-        return [Segmentation(mask, (float(mask.mean()),), self.ref) for mask in masks]
+        return [
+            Segmentation(mask, (float(mask.mean()),), self.ref, self.labels, self.trained_range)
+            for mask in masks
+        ]
 
 
 def pictures(count: int, seed: int = 0) -> list[np.ndarray]:
@@ -94,6 +110,8 @@ class ModelContract:
             assert len(answer.confidence) == len(model.labels)
             assert all(0 <= one <= 1 for one in answer.confidence)
             assert answer.model == model.ref
+            assert answer.labels == model.labels
+            assert answer.trained_range == model.trained_range
 
     async def test_masks_are_memory_of_their_own(self, model) -> None:
         first = (await model.infer(pictures(1)))[0].mask
@@ -124,6 +142,15 @@ class ModelContract:
     async def test_an_image_of_another_dtype_is_the_frames_fault(self, model) -> None:
         with pytest.raises(FrameError):
             await model.infer([np.zeros(SHAPE, np.int16)])
+
+    async def test_measures_what_a_batch_takes(self, model) -> None:
+        measured = await model.measure()
+        assert {1, MAX_BATCH} <= set(measured)
+        assert min(measured.values()) > 0
+        assert model.batch_s is measured
+
+    async def test_a_stat_batch_is_answered_as_any(self, model) -> None:
+        assert len(await model.infer(pictures(2), priority="stat")) == 2
 
     async def test_more_than_max_batch_is_the_callers_fault(self, model) -> None:
         with pytest.raises(ValueError, match="max_batch"):

@@ -36,6 +36,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.allow_override = True
         self.default_timeout_us = 20_000_000
         self.give_about = True
+        self.side = 256
+        self.confidence = 0.5
+        self.priority_levels = 3
+        self.instances = 1
         self.refuse_regions: tuple[grpc.StatusCode, str] | None = None
         self.fail: tuple[grpc.StatusCode, str] | None = None
         self.before: Before | None = None
@@ -72,8 +76,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             await context.abort(grpc.StatusCode.NOT_FOUND, "Request for unknown model")
         meta = service_pb2.ModelMetadataResponse(name=request.name, versions=["1"])
         count = len(self.labels.split(",")) if self.labels else 1
-        meta.inputs.add(name="image", datatype="UINT8", shape=[-1, 1, 256, 256])
-        meta.outputs.add(name="mask", datatype="UINT8", shape=[-1, 256, 256])
+        meta.inputs.add(name="image", datatype="UINT8", shape=[-1, 1, self.side, self.side])
+        meta.outputs.add(name="mask", datatype="UINT8", shape=[-1, self.side, self.side])
         meta.outputs.add(name="confidence", datatype="FP32", shape=[-1, count])
         if self.give_about:
             meta.outputs.add(name="about", datatype="UINT8", shape=[-1, 256])
@@ -81,6 +85,8 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     async def ModelConfig(self, request, context):
         config = model_config_pb2.ModelConfig(name=request.name, max_batch_size=self.max_batch)
+        config.dynamic_batching.priority_levels = self.priority_levels
+        config.instance_group.add(count=self.instances)
         policy = config.dynamic_batching.default_queue_policy
         policy.allow_timeout_override = self.allow_override
         policy.default_timeout_microseconds = self.default_timeout_us
@@ -119,10 +125,10 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         where = request.inputs[0].parameters
         if "shared_memory_region" in where:
             region = await self._map(where["shared_memory_region"].string_param, context)
-            images = region[: count * 65536]
+            images = region[: count * self.side**2]
         else:
             images = np.frombuffer(request.raw_input_contents[0], np.uint8)
-        masks = (images.reshape(count, 256, 256) > 128).astype(np.uint8)
+        masks = (images.reshape(count, self.side, self.side) > 128).astype(np.uint8)
         answer = self._answer(request, masks)
         self.answered.set()
         return answer
@@ -149,7 +155,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
             elif output.name == "confidence":
                 labels = len(self.labels.split(","))
                 datatype, shape = "FP32", (count, labels)
-                raw = np.full(shape, 0.5, np.float32).tobytes()
+                raw = np.full(shape, self.confidence, np.float32).tobytes()
             else:
                 about = (ABOUT % self.digest.encode()).ljust(256)
                 datatype, shape, raw = "UINT8", (count, 256), about * count

@@ -12,7 +12,7 @@ import pytest
 
 from engine.batches import Batches
 from engine.errors import FrameError, ModelUnavailable
-from engine.messages import ModelRef
+from engine.messages import Lane, ModelRef
 
 FAR_S = 1e12
 REF = ModelRef(name="fake", version="1", digest="0", precision="fp32")
@@ -24,23 +24,35 @@ class Model:
     `late` is what it says of every answer.
     """
 
-    labels = ("x",)
-    trained_range = None
-
     def __init__(self, *, away: bool = False, late: bool = False) -> None:
         self.away = away
         self.late = late
         self.sizes: list[int] = []
+        self.batch_s = {1: 0.001, 8: 0.004}
+        self.instances = 1
+
+    async def measure(self) -> dict[int, float]:
+        return self.batch_s
 
     async def infer(
-        self, images: Sequence[np.ndarray], *, budget_ms: float | None = None
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        budget_ms: float | None = None,
+        priority: Lane = "bulk",
     ) -> list[Any]:
         self.sizes.append(len(images))
         if self.away:
             raise ModelUnavailable("away")
         if any(image.max() == 255 for image in images):
             raise FrameError("the model fails on it")
-        answer = {"confidence": (1.0,), "model": REF, "late": self.late}
+        answer = {
+            "confidence": (1.0,),
+            "model": REF,
+            "labels": ("x",),
+            "trained_range": None,
+            "late": self.late,
+        }
         return [SimpleNamespace(mask=image, **answer) for image in images]
 
 
@@ -80,3 +92,118 @@ async def test_answers_go_to_their_frames(count: int) -> None:
 async def test_what_became_late_in_the_servers_queue_says_so(late: bool) -> None:
     found = await outcomes(Model(late=late), [np.zeros((2, 2), np.uint8)] * 2)
     assert [one.late for one in found] == [late, late]
+
+
+class Gated(Model):
+    """Answers a batch only when told to: `sizes` are those that began."""
+
+    def __init__(self, *, instances: int = 1) -> None:
+        super().__init__()
+        self.instances = instances
+        self.lanes: list[Lane] = []
+        self.budgets_ms: list[float | None] = []
+        self._go = asyncio.Semaphore(0)
+        self._began = asyncio.Condition()
+
+    async def infer(
+        self,
+        images: Sequence[np.ndarray],
+        *,
+        budget_ms: float | None = None,
+        priority: Lane = "bulk",
+    ) -> list[Any]:
+        self.lanes.append(priority)
+        async with self._began:
+            answers = await super().infer(images)
+            self._began.notify_all()
+        await self._go.acquire()
+        return answers
+
+    async def began(self, count: int) -> None:
+        async with asyncio.timeout(10), self._began:
+            await self._began.wait_for(lambda: len(self.sizes) >= count)
+
+    def answer(self, count: int = 1) -> None:
+        for _ in range(count):
+            self._go.release()
+
+
+async def settle() -> None:
+    """Let everything run that can run without time going by."""
+    for _ in range(50):
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("instances", [1, 2])
+async def test_frames_gather_while_all_instances_are_busy(instances: int) -> None:
+    """One batch more is made ready, and only once it is full."""
+    model = Gated(instances=instances)
+    batches = Batches(model, max_batch=4, max_wait_s=0.01, in_flight=5)
+    image = np.zeros((2, 2), np.uint8)
+    tasks = []
+    for number in range(instances):
+        tasks.append(asyncio.create_task(batches.infer(image, FAR_S)))
+        await model.began(number + 1)
+    tasks += [asyncio.create_task(batches.infer(image, FAR_S)) for _ in range(3)]
+    await settle()
+    assert model.sizes == [1] * instances
+    tasks += [asyncio.create_task(batches.infer(image, FAR_S)) for _ in range(7)]
+    await model.began(instances + 1)
+    await settle()
+    assert model.sizes == [1] * instances + [4]
+    model.answer(2)
+    await model.began(instances + 2)
+    assert model.sizes[: instances + 2] == [1] * instances + [4, 4]
+    model.answer(10)
+    await asyncio.gather(*tasks)
+    assert sum(model.sizes) == instances + 10
+    await batches.close()
+
+
+async def test_a_stat_frame_makes_its_batch_stat() -> None:
+    model = Gated()
+    batches = Batches(model, max_batch=4, max_wait_s=0.01, in_flight=5)
+    image = np.zeros((2, 2), np.uint8)
+    model.answer(9)
+    await batches.infer(image, FAR_S)
+    await batches.infer(image, FAR_S, "stat")
+    assert model.lanes == ["bulk", "stat"]
+    await batches.close()
+
+
+async def test_a_pinned_version_is_decided_by_its_own_curve() -> None:
+    model = Model()
+    batches = Batches(model, max_batch=4, max_wait_s=0.01, in_flight=1)
+    image = np.zeros((2, 2), np.uint8)
+    await batches.infer(image, FAR_S)
+    first = batches._batcher.curve
+    await batches.infer(image, FAR_S)
+    assert batches._batcher.curve is first
+    model.batch_s = {1: 0.5, 4: 1.0}
+    await batches.infer(image, FAR_S)
+    assert batches._batcher.curve is not first
+    assert batches._batcher.curve is not None
+    assert batches._batcher.curve.seconds(4) > 0.5
+    await batches.close()
+
+
+async def test_with_fixed_settings_the_model_is_not_measured() -> None:
+    model = Model()
+    model.batch_s = {}
+    batches = Batches(model, max_batch=4, max_wait_s=0.01, in_flight=1, by_deadline=False)
+    await batches.infer(np.zeros((2, 2), np.uint8), FAR_S)
+    assert batches._batcher.curve is None
+    assert model.batch_s == {}
+    await batches.close()
+
+
+@pytest.mark.parametrize("error", [ModelUnavailable("away for a moment"), ValueError("a defect")])
+async def test_a_model_that_cannot_be_measured_is_asked_all_the_same(error: Exception) -> None:
+    model = Model()
+    model.batch_s = {}
+
+    async def measure() -> dict[int, float]:
+        raise error
+
+    model.measure = measure  # type: ignore[method-assign]
+    assert [one.late for one in await outcomes(model, [np.zeros((2, 2), np.uint8)])] == [False]

@@ -44,12 +44,7 @@ def test_the_contract_is_the_cpus(gpu: Any, cpu: Any) -> None:
     assert [*gpu.output] == theirs
     for name in ("labels", "trained_range"):
         assert gpu.parameters[name].string_value == cpu.parameters[name].string_value
-    ours, other = gpu.dynamic_batching, cpu.dynamic_batching
-    assert (ours.priority_levels, ours.default_priority_level) == (
-        other.priority_levels,
-        other.default_priority_level,
-    )
-    assert ours.default_queue_policy.allow_timeout_override
+    assert gpu.dynamic_batching == cpu.dynamic_batching
     assert gpu.version_policy == cpu.version_policy
 
 
@@ -66,7 +61,7 @@ def test_a_worker_can_use_it(gpu: Any) -> None:
     assert kept.max_batch >= Settings().max_batch
     assert kept.labels == ("left-ventricle-cavity",)
     assert not kept.has_about
-    assert kept.queue_timeout
+    assert kept.instances == 2
     assert (kept.told("digest", "2"), kept.told("precision", "2")) == ("d" * 64, "fp16")
     assert kept.told("digest", "1") == "unknown"
 

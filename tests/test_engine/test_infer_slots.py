@@ -25,7 +25,7 @@ def our_regions() -> set[str]:
 async def late_answers(model: TritonModel) -> None:
     """Wait for the answers that came after their callers had gone."""
     async with asyncio.timeout(WAIT_S):
-        await asyncio.gather(*model._ring._late)
+        await asyncio.gather(*model._link.ring._late)
 
 
 async def test_each_region_is_registered_once_and_unlinked_at_close(server) -> None:
@@ -58,6 +58,7 @@ async def test_a_slot_is_used_by_one_request_at_a_time(server) -> None:
         busy.discard(name)
 
     server.before = before
+    server.instances = 3
     async with client(server, slots=3) as model:
         await asyncio.gather(*(model.infer(pictures(1, seed)) for seed in range(9)))
     assert not busy
@@ -82,7 +83,7 @@ async def test_a_silent_server_is_unavailable_and_its_slot_set_aside(server) -> 
             for index in (1, -1)
         )
         assert first != second
-        ring = model._ring
+        ring = model._link.ring
         assert ring.aside == 1
         go_on.set()
         await late_answers(model)
@@ -104,11 +105,11 @@ async def test_a_cancelled_call_sets_its_slot_aside(server) -> None:
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
             await call
-        assert model._ring.aside == 1
+        assert model._link.ring.aside == 1
         assert len(await model.infer(pictures(1))) == 1
         go_on.set()
         await late_answers(model)
-        assert model._ring.aside == 0
+        assert model._link.ring.aside == 0
 
 
 @pytest.mark.parametrize(

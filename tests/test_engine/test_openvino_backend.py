@@ -1,4 +1,7 @@
-"""Our backend in the real Triton: any model, any file of its version folder, clear refusals."""
+"""Our backend in the real Triton: any model, any file of its version folder, clear refusals.
+
+Over 300 lines: all of it loads the one file of the backend through the same stand-in for Triton.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import openvino
 import pytest
 from google.protobuf import json_format, text_format
 from tiny_onnx import write_doubler
@@ -174,7 +178,12 @@ class Refused(Exception):
 def backend(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The backend's module in this process, with what it takes from Triton for its checks."""
     kinds = {"TYPE_FP32": np.float32, "TYPE_UINT8": np.uint8}
-    utils = types.SimpleNamespace(TritonModelException=Refused, triton_string_to_numpy=kinds.get)
+    said: list[str] = []
+    utils = types.SimpleNamespace(
+        TritonModelException=Refused,
+        triton_string_to_numpy=kinds.get,
+        Logger=types.SimpleNamespace(log_warn=said.append, said=said),
+    )
     monkeypatch.setitem(sys.modules, "triton_python_backend_utils", utils)
     for name in ("SCANSTREAM_PRECISION", "SCANSTREAM_MODEL_THREADS"):
         monkeypatch.delenv(name, raising=False)
@@ -282,3 +291,69 @@ def test_the_environment_wins(
         for name in ("model.onnx", "model.int8.onnx")
     ]
     assert [plain["digest"], eighth["digest"]] == digests
+
+
+@pytest.fixture
+def compiled_ahead(tmp_path: Path) -> Path:
+    """A version folder with a blob, as `model build` writes it."""
+    version = write_model(tmp_path, "ahead", precision="fp32", about=ABOUT)
+    source = version / "model.onnx"
+    blob = version / "model.fp32.blob"
+    compiled = openvino.Core().compile_model(
+        str(source), "CPU", {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
+    )
+    exported = compiled.export_model()
+    blob.write_bytes(exported if isinstance(exported, bytes) else exported.read())
+    told = {"source_sha256": sha256(source), "files": {blob.name: sha256(blob)}}
+    (version / "model.fp32.json").write_text(json.dumps(told))
+    return version
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_blob_is_loaded_in_place_of_compiling(
+    backend: Any, compiled_ahead: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def compile_model(*_: Any) -> None:
+        raise AssertionError("it was compiled")
+
+    fresh = load(backend, compiled_ahead)
+    monkeypatch.setattr(openvino.Core, "compile_model", compile_model)
+    ahead = load(backend, compiled_ahead)
+    given = pictures(3)
+    found = ahead.request.infer({"picture": given})["doubled"]
+    np.testing.assert_array_equal(found, fresh.request.infer({"picture": given})["doubled"])
+    assert json.loads(ahead.about.tobytes()) == json.loads(fresh.about.tobytes())
+    assert json.loads(ahead.about.tobytes())["digest"] == sha256(compiled_ahead / "model.onnx")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        ("weights", "was not built from model.onnx"),
+        ("record", "was not built from model.onnx"),
+        ("blob", "was not built from model.onnx"),
+        ("openvino", "of another OpenVINO or processor"),
+    ],
+)
+def test_a_blob_of_anything_else_is_told_and_not_used(
+    backend: Any, compiled_ahead: Path, spoil: str, words: str
+) -> None:
+    blob, record = compiled_ahead / "model.fp32.blob", compiled_ahead / "model.fp32.json"
+    if spoil == "weights":
+        write_doubler(compiled_ahead / "model.onnx", factor=5)
+    elif spoil == "record":
+        record.unlink()
+    else:
+        blob.write_bytes(b"9999.9.9" + blob.read_bytes()[8:])
+    if spoil == "openvino":
+        told = json.loads(record.read_text())
+        record.write_text(json.dumps(told | {"files": {blob.name: sha256(blob)}}))
+    model = load(backend, compiled_ahead)
+    assert words in "".join(backend.pb_utils.Logger.said)
+    factor = 5 if spoil == "weights" else 2
+    given = pictures(1)
+    found = model.request.infer({"picture": given})["doubled"]
+    np.testing.assert_allclose(found, factor * given, rtol=1e-6)

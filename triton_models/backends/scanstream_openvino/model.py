@@ -4,11 +4,12 @@ Triton takes it for every model whose configuration says `backend: "scanstream_o
 "Python-based backend": one file for all models; a version folder holds weights and no code).
 
 A version folder holds `model.onnx` and, optionally, `model.int8.onnx`, the same network quantised
-(Q/DQ). Inputs and outputs are those of the configuration, the first axis is the batch. An output
-named `about` is this backend's own, uint8 [N, size]: space-padded JSON that says what served (the
-SHA-256 of the weights file, the precision really computed in, the runtime), made only when asked
-for. The parameters `precision` (auto, fp32, bf16, int8) and `model_threads` may be given;
-SCANSTREAM_PRECISION and SCANSTREAM_MODEL_THREADS of the environment win over them.
+(Q/DQ), and the same compiled ahead, `model.PRECISION.blob` with its provenance. Inputs and outputs
+are those of the configuration, the first axis is the batch. An output named `about` is this
+backend's own, uint8 [N, size]: space-padded JSON that says what served (the SHA-256 of the weights
+file, the precision really computed in, the runtime), made only when asked for. The parameters
+`precision` (auto, fp32, bf16, int8) and `model_threads` may be given; SCANSTREAM_PRECISION and
+SCANSTREAM_MODEL_THREADS of the environment win over them.
 """
 
 import collections
@@ -79,10 +80,43 @@ def compile_model(core, config, path, precision):
         "NUM_STREAMS": 1,
         "PERFORMANCE_HINT": "LATENCY",
     }
+    blob = path.parent / f"model.{precision}.blob"
+    if blob.is_file() and (compiled := compiled_ahead(core, path, blob, options)) is not None:
+        return compiled
     try:
         return core.compile_model(str(path), "CPU", options)
     except RuntimeError as error:
         refuse(config["name"], f"OpenVINO cannot compile {path.name}: {error}")
+
+
+def compiled_ahead(core, path, blob, options):
+    """Return the network from its blob, None where that is not of this file, OpenVINO or processor.
+
+    It spares the other versions of the model, which serve meanwhile, most of the compiler's work.
+    """
+    if not is_of(path, blob):
+        pb_utils.Logger.log_warn(f"{blob} is not used: it was not built from {path.name}")
+        return None
+    try:
+        return core.import_model(blob.read_bytes(), "CPU", options)
+    except RuntimeError:  # OpenVINO compares its own version, and the instruction set
+        pb_utils.Logger.log_warn(f"{blob} is not used: it is of another OpenVINO or processor")
+        return None
+
+
+def is_of(path, blob):
+    """True where the provenance beside the blob names it, and `path`, by their digests."""
+    try:
+        told = json.loads(blob.with_suffix(".json").read_text())
+        sources = (told["source_sha256"], told["files"].get(path.name))
+        return told["files"].get(blob.name) == sha256(blob) and sha256(path) in sources
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def sha256(path):
+    """Return the SHA-256 of a file, in hexadecimal digits."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def check_tensors(config, compiled):
@@ -160,7 +194,7 @@ class TritonPythonModel:
         sizes = [int(one["dims"][0]) for one in config["output"] if one["name"] == ABOUT]
         if not sizes:
             return None
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256(path)
         runtime = "openvino " + openvino.__version__.split("-")[0]
         text = json.dumps({"digest": digest, "precision": precision, "runtime": runtime}).encode()
         if len(text) > sizes[0]:

@@ -1,0 +1,190 @@
+"""Sends frames when they are due, whatever the answers do, and matches the answers.
+
+Latency counts from the *intended* time. A generator that falls behind, because the target's queue
+is full or the machine has no core left for it, therefore adds to the latencies, and says so: `lag`
+is how far sends were behind their due times.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator
+
+import msgspec
+
+from engine.messages import FrameMessage
+from perf.load.frames import Frames
+from perf.load.recorder import Histogram, Summary, nanoseconds
+from perf.load.target import Answer, Target
+
+LAG_LIMIT_MS = 5.0
+LAG_SHARE = 0.1
+WAIT_S = 0.05
+
+
+class Outcome(msgspec.Struct, frozen=True, kw_only=True):
+    """What a run of load gave.
+
+    `latency_ms` from a frame's intended time to its answer; `lag_ms` from there to when it was
+    sent. `rate_hz` are answers a second over `seconds`. `cpu_s` is the generator's own processor
+    time. `kept` has the last answer to each frame of the source, by its place there, where asked.
+    `stopped` where the run ended early because too many frames were under way.
+    """
+
+    sent: int
+    answered: int
+    seconds: float
+    rate_hz: float
+    latency_ms: Summary
+    lag_ms: Summary
+    statuses: dict[str, int]
+    cpu_s: float
+    kept: dict[int, bytes] = {}
+    stopped: bool = False
+
+    @property
+    def lost(self) -> int:
+        """Frames without an answer within the drain time."""
+        return self.sent - self.answered
+
+    @property
+    def was_bottleneck(self) -> bool:
+        """True where the generator's own lag is part of what the latencies show."""
+        limit_ms = max(LAG_LIMIT_MS, LAG_SHARE * self.latency_ms.p99)
+        return self.sent > 0 and not self.lag_ms.p99 <= limit_ms
+
+
+class _Book:
+    """Which frames are under way, and what was answered; written by two threads."""
+
+    def __init__(self, *, keep: bool) -> None:
+        self.latency, self.lag = Histogram(), Histogram()
+        self.statuses: Counter[str] = Counter()
+        self.kept: dict[int, bytes] = {}
+        self.under_way: dict[str, tuple[float, int]] = {}
+        self.answers: list[float] = []
+        self.changed = threading.Event()
+        self._keep = keep
+
+    def sent(self, frame: FrameMessage, place: int, due_s: float) -> None:
+        """Note a frame that is about to be sent."""
+        self.under_way[frame.id] = due_s, place
+        self.lag.add(nanoseconds(time.monotonic() - due_s))
+
+    def answered(self, answer: Answer) -> None:
+        """Note an answer; a repeat, or one to somebody else's frame, is none."""
+        found = self.under_way.pop(answer.frame_id, None)
+        if found is None:
+            return
+        due_s, place = found
+        self.latency.add(nanoseconds(answer.at_s - due_s))
+        self.statuses[answer.status] += 1
+        self.answers.append(answer.at_s)
+        if self._keep:
+            self.kept[place] = answer.record
+        self.changed.set()
+
+    def wait_below(self, limit: int, until_s: float) -> bool:
+        """Wait until fewer than `limit` frames are under way; False when time runs out."""
+        while len(self.under_way) >= limit:
+            if time.monotonic() >= until_s:
+                return False
+            self.changed.wait(WAIT_S)
+            self.changed.clear()
+        return True
+
+    def outcome(self, *, sent: int, start_s: float, stop_s: float, cpu_s: float) -> Outcome:
+        """Sum up; the rate is that of the answers between `start_s` and `stop_s`."""
+        inside = sum(start_s <= at_s < stop_s for at_s in self.answers)
+        seconds = max(stop_s - start_s, 1e-9)
+        return Outcome(
+            sent=sent,
+            answered=len(self.answers),
+            seconds=seconds,
+            rate_hz=inside / seconds,
+            latency_ms=Summary.of(self.latency),
+            lag_ms=Summary.of(self.lag),
+            statuses=dict(self.statuses),
+            cpu_s=cpu_s,
+            kept=self.kept,
+        )
+
+
+class Generator:
+    """Loads one target with frames from one source; runs may follow each other."""
+
+    def __init__(self, target: Target, frames: Frames) -> None:
+        self._target = target
+        self._frames = frames
+        self._book = _Book(keep=False)
+        target.start(lambda answer: self._book.answered(answer))
+
+    def close(self) -> None:
+        """Disconnect; raises `TargetFailed` where frames were refused."""
+        self._target.close()
+
+    def open_loop(
+        self,
+        schedule: Iterator[float],
+        *,
+        budget_ms: float,
+        drain_s: float = 10.0,
+        keep: bool = False,
+        most_under_way: int | None = None,
+    ) -> Outcome:
+        """Send a frame at each due time; then wait at most `drain_s` for the answers.
+
+        `budget_ms` is each frame's deadline after its due time. The schedule must end. The rate
+        is that of the answers from the start of the run to the last answer. With `most_under_way`
+        the run ends where so many frames have no answer yet: the rate is far too high.
+        """
+        book = self._book = _Book(keep=keep)
+        cpu_s, sent, stopped = time.process_time(), 0, False
+        start_s = time.monotonic() + WAIT_S
+        for due_s in schedule:
+            if stopped := most_under_way is not None and len(book.under_way) >= most_under_way:
+                break
+            self._send(book, start_s + due_s, budget_ms)
+            sent += 1
+        book.wait_below(1, time.monotonic() + drain_s)
+        stop_s = max(book.answers, default=start_s) + 1e-6
+        spent_s = time.process_time() - cpu_s
+        outcome = book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent_s)
+        return msgspec.structs.replace(outcome, stopped=stopped)
+
+    def backlog(
+        self,
+        *,
+        outstanding: int,
+        seconds: float,
+        warm_s: float,
+        budget_ms: float,
+        drain_s: float = 30.0,
+        keep: bool = False,
+    ) -> Outcome:
+        """Keep `outstanding` frames under way for `warm_s` and then `seconds`: the offline rate.
+
+        Closed loop, so its latencies say nothing; its rate is that of the answers in `seconds`.
+        """
+        book = self._book = _Book(keep=keep)
+        cpu_s, sent = time.process_time(), 0
+        start_s = time.monotonic() + warm_s
+        stop_s = start_s + seconds
+        while (now_s := time.monotonic()) < stop_s:
+            if book.wait_below(outstanding, stop_s):
+                self._send(book, now_s, budget_ms)
+                sent += 1
+        spent_s = time.process_time() - cpu_s
+        book.wait_below(1, time.monotonic() + drain_s)
+        return book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent_s)
+
+    def _send(self, book: _Book, due_s: float, budget_ms: float) -> None:
+        # made before it is due, so that the making is not part of the lag
+        due_ns = time.time_ns() + round((due_s - time.monotonic()) * 1e9)
+        place, frame = self._frames.next(due_ns, budget_ms)
+        if (wait_s := due_s - time.monotonic()) > 0:
+            time.sleep(wait_s)
+        book.sent(frame, place, due_s)
+        self._target.send(frame)

@@ -1,0 +1,89 @@
+"""What process trees hold: memory, file handles, threads, shared memory (Linux, /proc)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from statistics import median
+
+import msgspec
+
+from engine.infer.slots import FOLDER, PREFIX
+from perf.load.processor import trees
+
+MIB = 1 << 20
+GROWTH = 0.05  # of memory, and `ROOM_MIB` on top: caches and allocators settle slowly
+ROOM_MIB = 16.0
+FEW = 2  # file handles or threads: a connection that is just being made
+
+
+class Usage(msgspec.Struct, frozen=True):
+    """Of one server with its descendants. `memory_mib` is its own, anonymous memory."""
+
+    memory_mib: float
+    files: int
+    threads: int
+
+
+class Window(msgspec.Struct, frozen=True, kw_only=True):
+    """One stretch of the run. `at_s` is its end, from the start; `shared_mib` is in /dev/shm."""
+
+    at_s: float
+    sent: int
+    answered: int
+    p50_ms: float
+    p99_ms: float
+    shared_mib: float
+    servers: dict[str, Usage]
+
+
+def usage(pid: int) -> Usage:
+    """Return what this process and its living descendants hold."""
+    memory, files, threads = 0, 0, 0
+    for each in trees([pid]):
+        try:
+            status = dict(
+                line.split(":", 1) for line in Path(f"/proc/{each}/status").read_text().splitlines()
+            )
+            files += sum(1 for _ in Path(f"/proc/{each}/fd").iterdir())
+        except OSError:
+            continue  # it has ended since it was listed
+        memory += int(status.get("RssAnon", "0 kB").split()[0]) << 10
+        threads += int(status["Threads"])
+    return Usage(round(memory / MIB, 2), files, threads)
+
+
+def shared_mib() -> float:
+    """Return how much shared memory lies under our prefix."""
+    sizes = 0
+    for path in FOLDER.glob(f"{PREFIX}*"):
+        try:
+            sizes += path.stat().st_size
+        except OSError:
+            continue
+    return round(sizes / MIB, 2)
+
+
+def grown(windows: list[Window], *, exempt: Iterable[str] = ()) -> list[str]:
+    """Return what has grown from the second fifth of the run to its last, in words.
+
+    Servers in `exempt` may keep what they are sent. The first fifth is warm-up. Five windows at
+    least.
+    """
+    if len(windows) < 5:
+        raise ValueError(f"{len(windows)} windows: five at least show a trend")
+    fifth = len(windows) // 5
+    early, late = windows[fifth : 2 * fifth], windows[-fifth:]
+    found = []
+    for name in sorted(set(early[0].servers) - set(exempt)):
+        for field in Usage.__struct_fields__:
+            before, after = (
+                median(getattr(one.servers[name], field) for one in part) for part in (early, late)
+            )
+            limit = before * (1 + GROWTH) + ROOM_MIB if field == "memory_mib" else before + FEW
+            if after > limit:
+                found.append(f"{name}: {field} from {before:g} to {after:g}")
+    before, after = (median(one.shared_mib for one in part) for part in (early, late))
+    if after > before:
+        found.append(f"shared memory from {before:g} to {after:g} MiB")
+    return found
