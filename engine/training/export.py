@@ -35,9 +35,7 @@ def export(net: UNet, path: Path, *, threshold: float, notes: dict[str, str]) ->
     )
     onnx.checker.check_model(model, full_check=True)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_suffix(".partial")
-    partial.write_bytes(model.SerializeToString())
-    partial.replace(path)  # a server never reads half a file
+    path.write_bytes(model.SerializeToString())
 
 
 def agreement(path: Path, net: UNet, threshold: float, images: Bytes) -> float:
