@@ -44,12 +44,12 @@ def write(path: Path, out: Path, threshold: float) -> int:
     partial = out.with_suffix(".partial")
     export(net, partial, threshold=threshold, notes=notes_of(path))
     images = phantom_pictures(8, per_heart=4, seed=0).images
-    lowest = agreement(partial, net, threshold, images)
-    if lowest < AGREEMENT:
+    mean = agreement(partial, net, threshold, images)
+    if mean < AGREEMENT:
         partial.unlink()
         raise BuildRefused(
-            f"{out.name} is not written: its masks have a Dice of {lowest:.4f} to the net's"
-            f" on a phantom, {AGREEMENT} is wanted"
+            f"{out.name} is not written: its masks have a Dice of {mean:.4f} to the net's"
+            f" on phantoms, {AGREEMENT} is wanted"
         )
     partial.replace(out)  # a server never reads half a file
     known = {
@@ -58,7 +58,7 @@ def write(path: Path, out: Path, threshold: float) -> int:
         **run_of(path),
     }
     out.with_name("history.json").write_text(json.dumps(known, indent=1) + "\n")
-    say(f"wrote {out}: Dice of its masks to the net's >= {lowest:.4f} on {len(images)} phantoms")
+    say(f"wrote {out}: Dice of its masks to the net's {mean:.4f} on {len(images)} phantoms")
     return 0
 
 
