@@ -2,6 +2,7 @@
 # PYTHON chooses the interpreter that .venv is made of; it must be CPython 3.11.
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
+JOBS   ?= 2
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKS  := requirements/run.txt requirements/embedded.txt
@@ -23,8 +24,8 @@ setup: $(STAMP) ## install everything into .venv (quick when it is up to date)
 demo: setup ## stream the demo through the whole path on the embedded stack; results in out/demo
 	$(BIN)/scanstream demo
 
-test: setup ## run the tests; ARGS="-k name" goes to pytest
-	$(BIN)/python -m pytest $(ARGS)
+test: setup ## run the tests; ARGS="-k name" goes to pytest, JOBS=0 runs them in one process
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
 
 lint: setup ## style, types and the import arrows
 	$(BIN)/ruff check .

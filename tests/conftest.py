@@ -18,6 +18,15 @@ from engine.local.triton import Triton
 
 Start = Callable[[Server | LocalStack], None]
 IN_CI = os.environ.get("CI") == "true"
+SERVERS = ("stack", "triton", "broker")  # fixtures of a session, the dearest first
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of one server in one of pytest-xdist's processes: it is started once."""
+    for item in items:
+        used = [name for name in SERVERS if name in getattr(item, "fixturenames", ())]
+        if used:
+            item.add_marker(pytest.mark.xdist_group(used[0]))
 
 
 @pytest.fixture(scope="session")

@@ -62,6 +62,8 @@ def run(args: argparse.Namespace) -> int:
     }
     if args.resume:
         _same_run(checkpoint(last), plan, notes)
+    elif last.exists():
+        raise ConfigError(f"{last} is of another run: go on with it by --resume, or change --out")
     say(f"training on {len(learn)} subjects: {' '.join(learn)}")
     say(f"validating on {len(check)} subjects: {' '.join(check)}")
     real, phantom = _pictures(args.data, learn, plan)
@@ -86,6 +88,9 @@ def _plan(args: argparse.Namespace) -> Plan:
     from engine.training.train import Plan
 
     options = ("epochs", "width", "rate", "seed", "threads")
+    for name in ("epochs", "width", "threads", "crop"):
+        if getattr(args, name) is not None and getattr(args, name) < 1:
+            raise ConfigError(f"--{name} must be at least 1")
     given = {name: getattr(args, name) for name in options if getattr(args, name) is not None}
     plan = replace(Plan(), compiled=args.compile, **given)
     return plan if args.crop is None else replace(plan, ranges=replace(plan.ranges, crop=args.crop))

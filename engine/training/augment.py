@@ -25,6 +25,7 @@ class Ranges:
     stretch: float = 0.06  # of the logarithm, one axis against the other
     bend: float = 3.0  # pixels, at the knots of a coarse grid (elastic deformation)
     knots: int = 5  # of that grid, a side
+    squeeze: float = 0.5  # chance that a cavity is made smaller or larger within its wall
     flip: float = 0.25  # chance, for each axis
     gamma: float = 0.25  # of the logarithm
     contrast: float = 0.15  # of the logarithm
@@ -85,7 +86,22 @@ def _grid(hearts: Tensor, side: int, ranges: Ranges, rng: torch.Generator) -> Te
     pixels = torch.einsum("bij,hwj->bhwi", matrix, offsets) + centre[:, None, None]
     bent = torch.randn(count, 2, ranges.knots, ranges.knots, generator=rng) * ranges.bend
     pixels = pixels + _smooth(bent, crop).permute(0, 2, 3, 1)
+    pixels = pixels + _squeezed(pixels - hearts[:, None, None], ranges, rng)
     return (2 * pixels + 1) / side - 1
+
+
+def _squeezed(offsets: Tensor, ranges: Ranges, rng: torch.Generator) -> Tensor:
+    """Return a shift along the radius, as a beat's: what is near the heart's centre comes from
+    further out or further in, what is far stays.
+
+    The cavity shrinks and the wall thickens: nearly closed cavities are rare, and hard.
+    """
+    count = len(offsets)
+    reach = 20 + 25 * torch.rand(count, 1, 1, 1, generator=rng)  # pixels
+    amount = 0.9 * torch.rand(count, 1, 1, 1, generator=rng) - 0.25  # above -1: no fold
+    chosen = torch.rand(count, 1, 1, 1, generator=rng) < ranges.squeeze
+    near = torch.exp(-(offsets**2).sum(dim=-1, keepdim=True) / reach**2)
+    return offsets * amount * near * chosen
 
 
 def _smooth(knots: Tensor, side: int) -> Tensor:

@@ -248,6 +248,47 @@ def test_who_validates_was_never_trained_on(
     assert notes_of(tmp_path / "next" / "last.pt")["subjects"] == "A B"
 
 
+@needs_torch
+@pytest.mark.usefixtures("tiny", "unexported")
+def test_another_run_is_not_overwritten(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    trained(folder, tmp_path)
+    before = (tmp_path / "last.pt").read_bytes()
+    words = ["--data", str(folder), "--out", str(tmp_path), "--validate", "B"]
+    assert main(["model", "train", *words]) == 2
+    assert "--resume, or change --out" in capsys.readouterr().err
+    assert (tmp_path / "last.pt").read_bytes() == before
+
+
+@needs_torch
+@pytest.mark.usefixtures("tiny")
+def test_a_file_that_answers_otherwise_is_not_written(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from engine.training import export
+
+    monkeypatch.setattr(export, "agreement", lambda *_: 0.97)
+    out = tmp_path / "run"
+    words = ["--data", str(folder), "--out", str(out), "--epochs", "1", "--threads", "1"]
+    assert main(["model", "train", *words, "--validate", "B"]) == 1
+    assert "model.onnx is not written" in capsys.readouterr().err
+    assert [path.name for path in out.iterdir()] == ["last.pt"]
+
+
+@needs_torch
+@pytest.mark.parametrize("option", ["--epochs", "--width", "--threads", "--crop"])
+def test_a_plan_of_nothing_is_refused(
+    folder: Path, tmp_path: Path, option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--data", str(folder), "--out", str(tmp_path), "--validate", "B", option, "0"]
+    assert main(["model", "train", *words]) == 2
+    assert f"{option} must be at least 1" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("option", ["--validate", "--exclude"])
 def test_a_mistyped_subject_is_not_trained_on(folder: Path, option: str) -> None:
     words = ["train", "--data", str(folder), "--out", str(folder), option, "A,b"]

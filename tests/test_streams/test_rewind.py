@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 
@@ -39,3 +43,21 @@ async def test_only_partitions_without_a_commit_go_back(monkeypatch: pytest.Monk
 
 def test_every_app_has_that_consumer() -> None:
     assert isinstance(new_app("rewinding", Settings(broker="127.0.0.1:1")), App)
+
+
+@pytest.mark.kafka
+@pytest.mark.parametrize(("whose", "comes"), [("faust", "0 1 2"), ("ours", "0 1 2 0")])
+async def test_what_was_read_and_not_committed_comes_again(
+    broker: str, whose: str, comes: str
+) -> None:
+    """Faust's own consumer skips it: where that one passes too, `streams/rewind.py` may go."""
+    topic = f"going-back-{whose}"
+    async with AIOKafkaProducer(bootstrap_servers=broker) as producer:
+        for number in range(3):
+            await producer.send_and_wait(topic, str(number).encode(), partition=0)
+    words = [str(Path(__file__).with_name("going_back.py")), broker, topic, "3", whose]
+    app = await asyncio.create_subprocess_exec(
+        sys.executable, *words, stdout=asyncio.subprocess.PIPE
+    )
+    said, _ = await asyncio.wait_for(app.communicate(), 60)
+    assert f"offsets {comes}\n" in said.decode()
