@@ -144,6 +144,7 @@ class Batches:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self) -> None:
+        await self._know_latency()  # now, not while a frame waits for it, which may be urgent
         while True:
             await self._until_due()
             await self._know_latency()

@@ -35,7 +35,13 @@ class WorkerModels:
         serving = await self._control.start()
         for name in self._names:
             version = serving[name].now.version if name in serving else ""
-            self.clients[name] = self._client(name, version, self._settings.max_batch)
+            self.clients[name] = self._client(
+                name,
+                version,
+                max_batch=self._settings.max_batch,
+                slots=self._settings.infer_slots,
+                turns=self._settings.stat_guard == "on",
+            )
             self._shadows[name] = Shadow(partial(self._candidate, name), self._publish)
         self._control.follow(self.clients, self._on_change)
         for name, one in serving.items():
@@ -58,19 +64,28 @@ class WorkerModels:
             shadow.set(serving.shadow if serving else None)
 
     def _candidate(self, name: str, version: str) -> TritonModel:
-        return self._client(name, version, 1, slots=1)
+        """It takes no turn and mends nothing: what serves must not wait for it, nor end with it."""
+        return self._client(name, version, max_batch=1, slots=1, turns=False, mends=False)
 
     def _client(
-        self, name: str, version: str, max_batch: int, *, slots: int | None = None
+        self,
+        name: str,
+        version: str,
+        *,
+        max_batch: int,
+        slots: int,
+        turns: bool,
+        mends: bool = True,
     ) -> TritonModel:
         return TritonModel(
             self._settings.triton,
             name,
             version=version,
             max_batch=max_batch,
-            slots=slots or self._settings.infer_slots,
+            slots=slots,
             timeout_s=self._settings.infer_timeout_s,
-            turns=self._settings.stat_guard == "on",
+            turns=turns,
+            mends=mends,
         )
 
     async def _publish(self, comparison: ShadowComparison, series: str) -> None:

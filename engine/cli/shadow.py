@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import json
 from collections import defaultdict
-from statistics import fmean
+from dataclasses import dataclass, field
 from typing import Any
 
 from engine.cli.versions import Change, Operator, add_common, changed, number, settings_of
@@ -15,7 +15,7 @@ from engine.control import read
 from engine.errors import ConfigError
 from engine.messages import ModelRef
 from engine.results import Reader
-from engine.serving import SHADOW_TOPIC, Candidate, Serving, ShadowComparison
+from engine.serving import SHADOW_TOPIC, Candidate, LabelDifference, Serving, ShadowComparison
 
 SHARE = 0.1
 
@@ -72,35 +72,72 @@ def _print(args: argparse.Namespace) -> int:
 
 async def _read(settings: Settings, name: str) -> tuple[Serving | None, list[dict[str, Any]]]:
     """Return the model's record, and a row for each pair of versions that were compared."""
-    pairs: dict[tuple[ModelRef, ModelRef], list[ShadowComparison]] = defaultdict(list)
+    pairs: dict[tuple[ModelRef, ModelRef], Pair] = defaultdict(Pair)
     async with Reader(settings, SHADOW_TOPIC, ShadowComparison, follow=False) as comparisons:
         async for one in comparisons:
             if one.served.name == name:
-                pairs[one.candidate, one.served].append(one)
+                pairs[one.candidate, one.served].add(one)
     serving = (await read(settings)).get(name)
-    return serving, [_row(*pair, of) for pair, of in pairs.items()]
+    return serving, [pair.row(*versions) for versions, pair in pairs.items()]
 
 
-def _row(candidate: ModelRef, served: ModelRef, of: list[ShadowComparison]) -> dict[str, Any]:
-    labels: dict[str, dict[str, float]] = {}
-    for label in dict.fromkeys(each.label for one in of for each in one.labels):
-        differences = [each for one in of for each in one.labels if each.label == label]
-        gained = [each.confidence[1] - each.confidence[0] for each in differences]
-        labels[label] = {
-            "mean_dice": round(fmean(each.dice for each in differences), 4),
-            "lowest_dice": round(min(each.dice for each in differences), 4),
-            "mean_confidence_gained": round(fmean(gained), 4),
-            "largest_confidence_apart": round(max(map(abs, gained)), 4),
+@dataclass(slots=True)
+class _Label:
+    """How two versions differ in one label, summed up: the topic may hold millions of frames."""
+
+    frames: int = 0
+    dice: float = 0.0
+    lowest: float = 1.0
+    gained: float = 0.0
+    apart: float = 0.0
+
+    def add(self, one: LabelDifference) -> None:
+        served, candidate = one.confidence
+        self.frames += 1
+        self.dice += one.dice
+        self.lowest = min(self.lowest, one.dice)
+        self.gained += candidate - served
+        self.apart = max(self.apart, abs(candidate - served))
+
+    def as_json(self) -> dict[str, float]:
+        return {
+            "mean_dice": round(self.dice / self.frames, 4),
+            "lowest_dice": round(self.lowest, 4),
+            "mean_confidence_gained": round(self.gained / self.frames, 4),
+            "largest_confidence_apart": round(self.apart, 4),
         }
-    return {
-        "candidate": {"version": candidate.version, "digest": candidate.digest},
-        "served": {"version": served.version, "digest": served.digest},
-        "frames": len(of),
-        "dropped": sum(one.dropped for one in of),
-        "failed": sum(one.failed for one in of),
-        "mean_infer_ms": round(fmean(one.infer_ms for one in of), 2),
-        "labels": labels,
-    }
+
+
+@dataclass(slots=True)
+class Pair:
+    """The comparisons of two versions, summed up."""
+
+    frames: int = 0
+    dropped: int = 0
+    failed: int = 0
+    infer_ms: float = 0.0
+    labels: dict[str, _Label] = field(default_factory=lambda: defaultdict(_Label))
+
+    def add(self, one: ShadowComparison) -> None:
+        """Take in one comparison."""
+        self.frames += 1
+        self.dropped += one.dropped
+        self.failed += one.failed
+        self.infer_ms += one.infer_ms
+        for difference in one.labels:
+            self.labels[difference.label].add(difference)
+
+    def row(self, candidate: ModelRef, served: ModelRef) -> dict[str, Any]:
+        """Return what `--json` prints of the two."""
+        return {
+            "candidate": {"version": candidate.version, "digest": candidate.digest},
+            "served": {"version": served.version, "digest": served.digest},
+            "frames": self.frames,
+            "dropped": self.dropped,
+            "failed": self.failed,
+            "mean_infer_ms": round(self.infer_ms / self.frames, 2),
+            "labels": {name: label.as_json() for name, label in self.labels.items()},
+        }
 
 
 def _line(row: dict[str, Any]) -> str:

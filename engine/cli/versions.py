@@ -28,7 +28,7 @@ from engine.serving import Serving, Version, record_id
 LOAD_LIMIT_S = 300.0
 # A worker looks five times a second, and warms up a version before it pins it.
 FIRST_PIN_S = 3.0
-FILES = ("model.onnx", "model.int8.onnx")
+FILES = "model*.onnx"  # one of them is what a CPU serves, or what a plan was built from
 
 
 def add_common(parser: argparse.ArgumentParser) -> None:
@@ -147,9 +147,9 @@ class Operator:
     async def _brought(self, address: str, version: str) -> Version:
         client = InferenceServerClient(address, channel_args=[("grpc.enable_http_proxy", 0)])
         try:
-            if not await client.is_model_ready(self._name, version):
+            if not await self._is_ready(client, version):
                 await client.load_model(self._name, client_timeout=LOAD_LIMIT_S)
-            if not await client.is_model_ready(self._name, version):
+            if not await self._is_ready(client, version):
                 raise ModelUnavailable(await self._why_not(client, version))
         except InferenceServerException as error:
             raise ModelUnavailable(
@@ -158,6 +158,10 @@ class Operator:
         finally:
             await client.close()
         return await self._try_out(address, version)
+
+    async def _is_ready(self, client: Any, version: str) -> bool:
+        limit_s = self._settings.infer_timeout_s  # a Triton that is frozen must not hold us up
+        return bool(await client.is_model_ready(self._name, version, client_timeout=limit_s))
 
     async def _why_not(self, client: Any, version: str) -> str:
         index = await client.get_model_repository_index(client_timeout=LOAD_LIMIT_S)
@@ -179,6 +183,7 @@ class Operator:
             slots=1,
             timeout_s=self._settings.infer_timeout_s,
             shared_memory=False,
+            mends=False,  # a version that kills its process must not end those that serve
         )
         try:
             await model.start()
@@ -191,7 +196,7 @@ class Operator:
     def _compared(self, served: Version) -> bool:
         """Compare with the files of the repositories on this machine, where they have any."""
         folders = self._repositories.glob(f"*/{self._name}/{served.version}")
-        files = [folder / name for folder in folders for name in FILES]
+        files = [path for folder in folders for path in folder.glob(FILES)]
         digests = {_sha256(path) for path in files if path.is_file()}
         if digests and served.digest not in digests:
             raise ModelUnavailable(

@@ -84,16 +84,22 @@ class Control:
         await self._leave()
 
     async def _run(self) -> None:
+        known = True  # `start` has read it
         while True:
             try:
+                if not known:
+                    await self._read_again()
                 await self._until_broken()
             except Exception as error:  # the frames go on: a control that stops must not be silent
                 log.warning("cannot follow which models serve (%s): reading again", error)
-            await self._leave()
+            known = False
             await asyncio.sleep(FIRST_S)
-            latest = await self.start()
-            for name in self._keepers:  # what changed meanwhile may be the end of a record, too
-                self._apply((name, latest.get(name)))
+
+    async def _read_again(self) -> None:
+        await self._leave()
+        latest = await self.start()
+        for name in self._keepers:  # what changed meanwhile may be the end of a record, too
+            self._apply((name, latest.get(name)))
 
     async def _until_broken(self) -> None:
         if self._topic is not None:

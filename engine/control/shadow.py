@@ -54,7 +54,8 @@ class Shadow:
         self._publish = publish
         self._candidate: Candidate | None = None
         self._frames: asyncio.Queue[_Frame] = asyncio.Queue(WAITING)
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._task: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()  # those that are ending, too
         self._dropped = 0
         self._failed = 0
 
@@ -62,15 +63,14 @@ class Shadow:
         """Begin with another candidate, or end with None; the same one goes on."""
         if candidate == self._candidate:
             return
-        for task in self._tasks:
-            task.cancel()
+        self._end()
         self._candidate = candidate
         self._frames = asyncio.Queue(WAITING)
         self._dropped = self._failed = 0
         if candidate is not None:
-            task = asyncio.create_task(self._run(candidate, self._frames), name="shadow")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._task = asyncio.create_task(self._run(candidate, self._frames), name="shadow")
+            self._tasks.add(self._task)
+            self._task.add_done_callback(self._tasks.discard)
 
     def offer(self, message: FrameMessage, served: Segmented) -> None:
         """Take a frame that was answered, if it is of the share; returns at once, raises nothing.
@@ -89,9 +89,14 @@ class Shadow:
 
     async def close(self) -> None:
         """End; comparisons that wait are forgotten."""
-        for task in (tasks := list(self._tasks)):
+        self._end()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _end(self) -> None:
+        """Cancel once: a second time would stop what gives the candidate's memory back."""
+        task, self._task = self._task, None
+        if task is not None:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _run(self, candidate: Candidate, frames: asyncio.Queue[_Frame]) -> None:
         model = self._open_model(candidate.version)

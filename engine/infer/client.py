@@ -34,6 +34,8 @@ class TritonModel:
     connection, a slot and the answer. After `ModelUnavailable` the next call connects again, and
     learns then which model answers. With `turns`, all such clients of this host together have no
     more bulk batches with the server than it has instances: a STAT batch waits for one of these.
+    With `mends`, a model whose process has died is loaded again, in all its versions: not for who
+    only tries one out.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class TritonModel:
         timeout_s: float,
         shared_memory: bool = True,
         turns: bool = True,
+        mends: bool = True,
     ) -> None:
         self._name = name
         self._pinned = version
@@ -66,6 +69,7 @@ class TritonModel:
             slots=slots,
             timeout_s=timeout_s,
             shared_memory=shared_memory,
+            mends=mends,
         )
 
     @property

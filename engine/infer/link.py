@@ -36,7 +36,8 @@ class Link:
     """Connects to `address` when a caller needs it; `session` counts the connections.
 
     `greet` asks the server, over `client`, all that a restart may have changed, and returns the
-    shape of an image; slots have room for `max_batch` of these.
+    shape of an image; slots have room for `max_batch` of these. With `mends`, a model whose process
+    has died is loaded again, which ends all its versions for a moment.
     """
 
     def __init__(
@@ -49,6 +50,7 @@ class Link:
         slots: int,
         timeout_s: float,
         shared_memory: bool,
+        mends: bool,
     ) -> None:
         self._address = address
         self._name = name
@@ -57,6 +59,7 @@ class Link:
         self._slots = slots
         self._timeout_s = timeout_s
         self._shared_memory = shared_memory
+        self._mends = mends
         self._attempt: asyncio.Task[None] | None = None
         self._breaker = Breaker()
         self.client: Any = None
@@ -119,7 +122,7 @@ class Link:
         except TimeoutError:
             raise ModelUnavailable(f"Triton does not answer within {self._timeout_s} s") from None
         except InferenceServerException as error:
-            if answers.is_process_dead(error):
+            if self._mends and answers.is_process_dead(error):
                 await reload(self.client, self._name, timeout_s=self._timeout_s)
             raise answers.unavailable(error, self._name) from error
 

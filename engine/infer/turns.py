@@ -34,6 +34,7 @@ class Turns:
         self._count = 1
         self._ours = asyncio.Semaphore(1)
         self._hung = False
+        self._told = False
 
     @asynccontextmanager
     async def turn(self, count: int) -> AsyncIterator[None]:
@@ -55,22 +56,29 @@ class Turns:
         """Return the descriptor that holds a turn, or None: there is none to be had."""
         first = next(self._numbers)
         names = [f"{self._path}-{(first + one) % count}" for one in range(count)]
+        door: int | None = None
         try:
             door = _open(f"{self._path}-door")
+            for name in names if _try_lock(door) else ():
+                if _try_lock(file := _open(name)):
+                    self._hung = False
+                    os.close(door)
+                    return file
+                os.close(file)
+            awaited = None if self._hung else _open(names[0])
         except OSError as error:
-            log.warning("no turns are taken at the model, STAT may wait longer: %s", error)
-            return None
-        alone = _try_lock(door)
-        for name in names if alone else ():
-            if _try_lock(file := _open(name)):
-                self._hung = False
-                os.close(door)
-                return file
-            os.close(file)
-        if self._hung:
+            self._tell(error)
+            awaited = None
+        if door is not None and awaited is not None:
+            return await self._wait(door, awaited)
+        if door is not None:  # open, it would keep every other process out
             os.close(door)
-            return None
-        return await self._wait(door, _open(names[0]))
+        return None
+
+    def _tell(self, error: OSError) -> None:
+        if not self._told:  # else once a batch
+            log.warning("no turns are taken at the model, STAT may wait longer: %s", error)
+        self._told = True
 
     async def _wait(self, door: int, file: int) -> int | None:
         """Wait in a thread: the kernel tells nobody else. One at a time stands in the door."""

@@ -56,6 +56,11 @@ class Count:
         self._kept: dict[str, Array] = {}
         self._begun = False
 
+    @property
+    def left(self) -> int:
+        """How many arrays are still to come."""
+        return self._wanted - self._got
+
     def begin(self, *_: Any, **__: Any) -> None:
         """Start the clocks: the partitions have just been assigned."""
         self._begun, self._copied = True, copied_bytes()
@@ -112,7 +117,8 @@ def confluent(broker: str, count: Count) -> None:
     consumer.subscribe([FRAMES], on_assign=count.begin)
     done = False
     while not done:
-        for record in consumer.consume(BATCH, timeout=POLL_S):
+        # never more than are left: it would wait out `POLL_S` for a batch that cannot fill up
+        for record in consumer.consume(min(BATCH, count.left), timeout=POLL_S):
             if record.error() is None:
                 done = count.add(*wrapped(record.value(), record.headers()))
     consumer.close()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from perf.compare.case import Figure, NotMeasured
+from perf.compare.case import Entry, Figure, NotMeasured
 from perf.compare.machine import commit, machine
 from perf.compare.measure import MeasuringFailed, Row, measure
 from perf.compare.registry import ROWS, entries
@@ -48,6 +48,19 @@ def run(args: argparse.Namespace) -> int:
         print(f"perf compare: {error.args[0]}", file=sys.stderr)
         return 2
     about, revision = machine(), commit()  # before our own load
+    rows, not_measured = _measured(wanted, args)
+    called = f"python -m perf compare {shlex.join(args.names)}".strip()
+    report = as_json(about, revision, called, rows, not_measured)
+    _write(args.json, report.decode() + "\n")
+    _write(
+        args.markdown or ("-" if args.json != "-" else None),
+        as_markdown(msgspec.json.decode(report)),
+    )
+    return 0 if all(row.met for row in rows) and not not_measured else 1
+
+
+def _measured(wanted: list[Entry], args: argparse.Namespace) -> tuple[list[Row], dict[str, str]]:
+    """Return the rows, and why others have no figure; a row that fails is the last."""
     rows: list[Row] = []
     not_measured: dict[str, str] = {}
     for number, entry in enumerate(wanted, 1):
@@ -68,22 +81,17 @@ def run(args: argparse.Namespace) -> int:
             tell(f"NOT MEASURED: {error}")
             continue
         except MeasuringFailed as error:
-            tell(f"failed\n{error}")
-            return 1
+            tell(f"failed\n{error}")  # what was measured before is written all the same
+            not_measured[entry.name] = f"failed: {str(error).strip().splitlines()[-1]}"
+            not_measured |= {one.name: "the run ended before it" for one in wanted[number:]}
+            break
         rows.append(row)
         tell(
             f"{row.ours:.4g} against {row.theirs:.4g} {row.unit}: {row.ratio:.2f} x, "
             f"target {row.target:g} x, {'met' if row.met else 'MISSED'}"
             f"{'' if row.equal else '; the results DIFFER'}"
         )
-    called = f"python -m perf compare {shlex.join(args.names)}".strip()
-    report = as_json(about, revision, called, rows, not_measured)
-    _write(args.json, report.decode() + "\n")
-    _write(
-        args.markdown or ("-" if args.json != "-" else None),
-        as_markdown(msgspec.json.decode(report)),
-    )
-    return 0 if all(row.met for row in rows) and not not_measured else 1
+    return rows, not_measured
 
 
 def _write(where: str | None, text: str) -> None:

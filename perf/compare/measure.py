@@ -169,6 +169,7 @@ def _round(
 def _processes(name: str, cores: list[int]) -> Iterator[tuple[list[Connection], Ready]]:
     """Run one prepared process on each core; all are warm before the first round begins."""
     context = multiprocessing.get_context("spawn")  # a fork would share our state and our cores
+    before = {name: os.environ.get(name) for name in ONE_THREAD}
     os.environ.update(ONE_THREAD)
     connections: list[Connection] = []
     children = []
@@ -190,6 +191,16 @@ def _processes(name: str, cores: list[int]) -> Iterator[tuple[list[Connection], 
             if child.is_alive():
                 child.kill()
                 child.join()
+        _put_back(before)  # the stacks of later rows are our children too, and have all cores
+
+
+def _put_back(before: dict[str, str | None]) -> None:
+    """Set the environment to what it was."""
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
 
 
 def _answer(connection: Connection, kind: type[Any], timeout_s: float) -> Any:

@@ -16,7 +16,8 @@ from perf.load.process import Loader, Poisson
 from perf.load.processor import trees
 
 BEFORE_S = 3.0  # of load, before the fault
-AFTER_S = 2.0  # of load at least, after a frozen server's return
+RESTART_S = 15.0  # of load while a killed server starts again; `away_s` says how long that took
+AFTER_S = 2.0  # of load at least, after its return
 LIMIT_S = 60.0  # from the server's return to the last answer
 DRAIN_S = 90.0
 
@@ -25,7 +26,7 @@ class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One fault. `away_s`: from the fault until the server is ready again.
 
     `last_s`: from there to the last answer of all frames that were sent before and meanwhile, and
-    shortly after; 0 where that came earlier. A frame without an answer is `lost`.
+    after, since the load goes on; 0 where that came earlier. One without an answer is `lost`.
     """
 
     kind: str
@@ -48,7 +49,7 @@ def kill(stack: LocalStack, loader: Loader, rate_hz: float, seed: int) -> Fault:
         stack.triton.kill()
         stack.triton.restart()
 
-    return _during(loader, "killed", _order(rate_hz, BEFORE_S + AFTER_S, seed), fault)
+    return _during(loader, "killed", _order(rate_hz, BEFORE_S + RESTART_S + AFTER_S, seed), fault)
 
 
 def freeze(stack: LocalStack, loader: Loader, rate_hz: float, seed: int, for_s: float) -> Fault:

@@ -171,7 +171,7 @@ class Kafka:
     def _read(self, answered: Answered) -> None:
         try:
             while not self._stop.is_set():
-                records = self._consumer.consume(RECORDS_A_POLL, timeout=POLL_S)
+                records = next_records(self._consumer)
                 at_s = time.monotonic()
                 for record in records:
                     if (answer := self._answer(record, at_s)) is not None:
@@ -185,3 +185,14 @@ class Kafka:
         value = record.value() or b""
         found = self._decode(value)
         return Answer(found.frame.id, at_s, found.status, value) if found.frame else None
+
+
+def next_records(consumer: Consumer) -> list[Message]:
+    """Wait at most `POLL_S` for a record; return it as soon as it is there, with what lies behind.
+
+    `consume(many, timeout)` alone returns only when all of them are there or the time is up: every
+    answer would be seen up to `POLL_S` late (measured: 10 ms in the median).
+    """
+    if (first := consumer.poll(POLL_S)) is None:
+        return []
+    return [first, *consumer.consume(RECORDS_A_POLL - 1, timeout=0)]

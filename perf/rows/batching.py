@@ -31,6 +31,7 @@ from perf.rows.path import AGREEMENT, masks_of, pooled_dice
 OBJECTIVE_MS = 100.0
 STEPS = int(os.environ.get("PERF_STEPS", "6"))
 OFFLINE_S, WARM_S, OUTSTANDING = 5.0, 1.0, 128
+DRAIN_S = 90.0  # a rival may need a second a frame here
 TAIL_SHARE, TAIL_LIMIT_S = 0.7, 240.0
 TAIL_RATIO = 3.0
 
@@ -192,7 +193,8 @@ def _up(
 
 
 def _offline(side: stacks.Side) -> float:
-    return side.run(Backlog(OUTSTANDING, OFFLINE_S, WARM_S, budget_ms=60_000)).rate_hz
+    order = Backlog(OUTSTANDING, OFFLINE_S, WARM_S, budget_ms=60_000, drain_s=DRAIN_S)
+    return side.run(order).rate_hz
 
 
 def _long_run(side: stacks.Side, rate_hz: float, progress: Callable[[str], None]) -> Outcome | None:

@@ -7,6 +7,7 @@ the assignment of its partitions to its last array: a reader that has fetched ah
 
 from __future__ import annotations
 
+import os
 import selectors
 import subprocess
 import sys
@@ -149,12 +150,13 @@ def _line(reader: subprocess.Popen[bytes]) -> bytes:
         raise RuntimeError("the reader has no output")
     with selectors.DefaultSelector() as selector:
         selector.register(out, selectors.EVENT_READ)
-        while b"{" not in line and selector.select(max(0.0, end_s - time.monotonic())):
-            line = out.readline()
-            if not line:
+        # not readline(): a spinner has no end of line, and a reader that hangs would hang us
+        while b"}\n" not in line and selector.select(max(0.0, end_s - time.monotonic())):
+            if not (more := os.read(out.fileno(), 1 << 16)):
                 break
-    if b"{" not in line:
+            line += more
+    if b"}\n" not in line:
         reader.kill()
         said = reader.communicate()[1].decode(errors="replace").strip().splitlines()
         raise RuntimeError(f"the reader did not finish in {LIMIT_S:.0f} s: {said[-3:]}")
-    return line[line.index(b"{") :]
+    return line[line.index(b"{") : line.index(b"}\n") + 1]

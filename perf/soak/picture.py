@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from perf.soak.usage import Usage, Window
+from perf.soak.usage import GONE, Usage, Window
 
 LABELS = {"memory_mib": "memory, MiB", "files": "file handles", "threads": "threads"}
 
@@ -21,7 +21,11 @@ def draw(windows: list[Window], path: Path) -> None:
     panels[0].set(ylabel="latency, ms", yscale="log")
     for axes, field in zip(panels[1:], Usage.__struct_fields__, strict=True):
         for name in windows[0].servers:
-            axes.plot(minutes, [getattr(one.servers[name], field) for one in windows], label=name)
+            axes.plot(
+                minutes,
+                [getattr(one.servers.get(name, GONE), field) for one in windows],
+                label=name,
+            )
         axes.set(ylabel=LABELS[field], ylim=(0, None))
     for axes in panels:
         axes.grid(alpha=0.3)

@@ -25,6 +25,9 @@ class Usage(msgspec.Struct, frozen=True):
     threads: int
 
 
+GONE = Usage(0.0, 0, 0)
+
+
 class Window(msgspec.Struct, frozen=True, kw_only=True):
     """One stretch of the run. `at_s` is its end, from the start; `shared_mib` is in /dev/shm."""
 
@@ -75,7 +78,12 @@ def grown(windows: list[Window], *, exempt: Iterable[str] = ()) -> list[str]:
     fifth = len(windows) // 5
     early, late = windows[fifth : 2 * fifth], windows[-fifth:]
     found = []
-    for name in sorted(set(early[0].servers) - set(exempt)):
+    names = set(early[0].servers) - set(exempt)
+    gone = sorted(
+        {name for one in windows for name in names if not one.servers.get(name, GONE).threads}
+    )
+    found += [f"{name}: has ended" for name in gone]
+    for name in sorted(names - set(gone)):
         for field in Usage.__struct_fields__:
             before, after = (
                 median(getattr(one.servers[name], field) for one in part) for part in (early, late)

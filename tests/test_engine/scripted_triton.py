@@ -45,6 +45,7 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.before: Before | None = None
         self.regions: dict[str, str] = {}
         self.registrations = 0
+        self.unloads = 0
         self.requests: list[service_pb2.ModelInferRequest] = []
         self.answered = asyncio.Event()
         self._server: grpc.aio.Server | None = None
@@ -114,6 +115,14 @@ class ScriptedTriton(service_pb2_grpc.GRPCInferenceServiceServicer):
     async def SystemSharedMemoryUnregister(self, request, context):
         self.regions.pop(request.name, None)
         return service_pb2.SystemSharedMemoryUnregisterResponse()
+
+    async def RepositoryModelUnload(self, request, context):
+        self.unloads += 1
+        return service_pb2.RepositoryModelUnloadResponse()
+
+    async def RepositoryModelLoad(self, request, context):
+        self.fail = None
+        return service_pb2.RepositoryModelLoadResponse()
 
     async def ModelInfer(self, request, context):
         self.requests.append(request)

@@ -187,6 +187,23 @@ async def test_a_pinned_version_is_decided_by_its_own_curve() -> None:
     await batches.close()
 
 
+async def test_the_model_is_measured_before_a_frame_comes() -> None:
+    """The first frame may be a STAT one, and measuring takes as long as dozens of pictures."""
+    model, measured = Model(), asyncio.Event()
+    model.batch_s = {}
+
+    async def measure() -> dict[int, float]:
+        model.batch_s = {1: 0.001}
+        measured.set()
+        return model.batch_s
+
+    model.measure = measure  # type: ignore[method-assign]
+    batches = Batches(model, max_batch=4, max_wait_s=0.01, in_flight=1)
+    async with asyncio.timeout(10):
+        await measured.wait()
+    await batches.close()
+
+
 async def test_with_fixed_settings_the_model_is_not_measured() -> None:
     model = Model()
     model.batch_s = {}

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import time
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import msgspec
 import pytest
 from aiokafka import AIOKafkaProducer
 
+from engine.cli.versions import Operator
 from engine.config import Settings
 from engine.control import Control, publish, read
 from engine.errors import BrokerUnavailable, ModelUnavailable
@@ -220,6 +223,40 @@ async def test_changes_are_followed_after_the_broker_was_away(tmp_path) -> None:
     finally:
         await control.close()
         await asyncio.to_thread(server.stop)
+
+
+async def test_a_defect_on_the_way_does_not_end_the_following(monkeypatch) -> None:
+    """Whatever `start` raises: a worker that no longer follows looks like one that does."""
+    control = Control(Settings())
+    model = FakeVersions("1", {"1", "2"})
+    answers: list[object] = [ValueError("a defect"), {"unet": serving("2")}]
+
+    async def start() -> object:
+        answer = answers.pop(0) if answers else {"unet": serving("2")}
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr("engine.control.follow.FIRST_S", 0.01)
+    monkeypatch.setattr(control, "start", start)
+    control.follow({"unet": model}, lambda *_: None)
+    await model.until("2")
+    await control.close()
+
+
+@pytest.mark.parametrize("served", ["model.onnx", "model.fp16.onnx", "model.int8-symmetric.onnx"])
+def test_a_plan_is_compared_with_the_file_it_was_built_from(tmp_path: Path, served: str) -> None:
+    """A GPU's server tells the digest of one of these, by its setting PRECISION."""
+    folder = tmp_path / "cpu" / "unet" / "1"
+    folder.mkdir(parents=True)
+    for name in ("model.onnx", served):
+        (folder / name).write_bytes(name.encode())
+    operator = Operator(Settings(), "unet", tmp_path)
+    digest = hashlib.sha256(served.encode()).hexdigest()
+    assert operator._compared(Version(version="1", digest=digest))
+    with pytest.raises(ModelUnavailable, match="other weights"):
+        operator._compared(Version(version="1", digest="0" * 64))
+    assert not operator._compared(Version(version="2", digest=digest))  # nothing to compare with
 
 
 @pytest.mark.triton

@@ -107,3 +107,18 @@ async def test_pins_side_by_side_are_taken_one_after_the_other(server) -> None:
     async with client(server) as model:
         await asyncio.gather(*(model.pin(str(version)) for version in range(1, 6)))
         assert model.pinned == "5"
+
+
+@pytest.mark.parametrize("mends", [True, False])
+async def test_who_tries_a_version_out_does_not_end_those_that_serve(server, mends: bool) -> None:
+    """To load a model again ends all its versions, whichever of them had lost its process."""
+    server.fail = (grpc.StatusCode.INTERNAL, "Stub process 'unet-lv_2_0' is not healthy.")
+    model = TritonModel(
+        server.address, "unet-lv", version="2", max_batch=8, slots=1, timeout_s=20, mends=mends
+    )
+    try:
+        with pytest.raises(ModelUnavailable, match="not healthy"):
+            await model.start()
+        assert server.unloads == int(mends)
+    finally:
+        await model.close()

@@ -125,5 +125,22 @@ async def test_one_that_hangs_is_waited_for_once(name: str, monkeypatch, caplog)
 async def test_without_the_folder_there_are_no_turns(name: str, monkeypatch, caplog) -> None:
     ours = Turns(name)
     ours._path = "/nowhere/turn"
-    async with ours.turn(1), ours.turn(2):
-        assert "no turns" in caplog.text
+    for _ in range(3):
+        async with ours.turn(1), ours.turn(2):
+            assert caplog.text.count("no turns") == 1
+
+
+async def test_who_can_open_no_file_more_keeps_nobody_out(name: str, monkeypatch, caplog) -> None:
+    opens = turns._open
+
+    def only_the_door(path: str) -> int:
+        if not path.endswith("door"):
+            raise OSError(24, "Too many open files")
+        return opens(path)
+
+    ours = Turns(name)
+    with monkeypatch.context() as patch:
+        patch.setattr(turns, "_open", only_the_door)
+        async with ours.turn(1):
+            assert "no turns" in caplog.text
+    assert await entered(name)

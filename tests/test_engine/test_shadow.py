@@ -10,14 +10,21 @@ import msgspec
 import numpy as np
 import pytest
 from frame_messages import frame
+from model_contract import pictures
+from scripted_triton import ScriptedTriton
 
 from engine.batches import Segmented
+from engine.cli.shadow import Pair
+from engine.config import Settings
 from engine.control import Shadow
 from engine.control.shadow import WAITING, dice, differences, is_chosen
 from engine.errors import ModelUnavailable
 from engine.infer import Segmentation
+from engine.infer.turns import PATIENCE_S
 from engine.messages import ModelRef
-from engine.serving import Candidate, ShadowComparison
+from engine.serving import Candidate, LabelDifference, Serving, ShadowComparison
+from streams.base import new_app
+from streams.models import WorkerModels
 
 LIMIT_S = 20.0
 FRAME = frame(b"\x00", rows=8, columns=8)
@@ -65,6 +72,20 @@ class FakeCandidate:
 
     async def close(self) -> None:
         self.closed = True
+
+
+class SlowToClose(FakeCandidate):
+    """Gives its memory back only when told to."""
+
+    def __init__(self, version: str) -> None:
+        super().__init__(version)
+        self.closing = asyncio.Event()
+        self.may_close = asyncio.Event()
+
+    async def close(self) -> None:
+        self.closing.set()
+        await self.may_close.wait()
+        await super().close()
 
 
 class Rig:
@@ -163,6 +184,59 @@ async def test_off_another_candidate_and_what_serves_itself(rig: Rig) -> None:
     assert [one.version for one in rig.models] == ["2", "3"]
 
 
+async def test_a_candidate_that_is_ending_gives_its_memory_back() -> None:
+    models = [SlowToClose("2"), SlowToClose("3")]
+
+    async def publish(*_: object) -> None:
+        return None
+
+    shadow = Shadow(lambda version: models[int(version) - 2], publish)
+    shadow.set(candidate())
+    await asyncio.sleep(0)
+    shadow.set(candidate(version="3"))
+    await models[0].closing.wait()
+    shadow.set(None)
+    ending = asyncio.create_task(shadow.close())
+    await asyncio.sleep(0)
+    for model in models:
+        model.may_close.set()
+    async with asyncio.timeout(LIMIT_S):
+        await ending
+    assert models[0].closed
+
+
+async def test_a_candidate_that_hangs_keeps_nobody_from_the_model(
+    server: ScriptedTriton, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hangs = asyncio.Event()
+
+    async def before(server: ScriptedTriton, number: int) -> None:
+        if server.requests[number - 1].model_version == "2" and number > 2:  # not as it connects
+            hangs.set()
+            await asyncio.Event().wait()
+
+    server.before = before
+    settings = Settings(triton=server.address)
+    models = WorkerModels(new_app("test", settings), settings, frozenset({"unet-lv"}))
+    monkeypatch.setattr(models._control, "start", no_records)
+    monkeypatch.setattr(models._control, "follow", lambda *_: None)
+    await models.start()
+    serving, beside = models.clients["unet-lv"], models._candidate("unet-lv", "2")
+    await serving.start()
+    hanging = asyncio.create_task(beside.infer(pictures(1)))
+    await hangs.wait()
+    async with asyncio.timeout(PATIENCE_S / 2):
+        assert len(await serving.infer(pictures(1))) == 1
+    hanging.cancel()
+    await asyncio.gather(hanging, return_exceptions=True)
+    await beside.close()
+    await models.close()
+
+
+async def no_records() -> dict[str, Serving]:
+    return {}
+
+
 def test_the_share_is_of_the_ids_and_always_the_same() -> None:
     ids = [f"2.25.{number}/1" for number in range(4000)]
     chosen = [one for one in ids if is_chosen(one, 0.25)]
@@ -189,3 +263,31 @@ def test_dice_of_nothing_and_nothing_is_one() -> None:
     empty = np.zeros((2, 2), bool)
     assert dice(empty, empty) == 1.0
     assert dice(empty, ~empty) == 0.0
+
+
+def test_comparisons_are_summed_up() -> None:
+    pair = Pair()
+    for number, (dice_, after) in enumerate([(0.5, 0.7), (1.0, 0.9), (0.9, 1.0)]):
+        difference = LabelDifference(label="lv", dice=dice_, confidence=(0.8, after))
+        pair.add(
+            ShadowComparison(
+                id=f"{number:032x}",
+                frame_id="1/1",
+                served=ref("1"),
+                candidate=ref("2"),
+                labels=[difference],
+                infer_ms=10.0 * number,
+                dropped=number,
+                failed=1,
+                at_ns=1,
+            )
+        )
+    row = pair.row(ref("2"), ref("1"))
+    assert (row["frames"], row["dropped"], row["failed"], row["mean_infer_ms"]) == (3, 3, 3, 10.0)
+    assert (row["candidate"]["version"], row["served"]["version"]) == ("2", "1")
+    assert row["labels"]["lv"] == {
+        "mean_dice": 0.8,
+        "lowest_dice": 0.5,
+        "mean_confidence_gained": 0.0667,
+        "largest_confidence_apart": 0.2,
+    }

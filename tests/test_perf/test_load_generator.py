@@ -5,10 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
+from engine.config import Settings
 from engine.messages import FrameMessage
 from perf.baselines import decode as codecs
 from perf.load import schedule
@@ -17,7 +19,8 @@ from perf.load.frames import Frames
 from perf.load.generator import Generator, Outcome
 from perf.load.process import Backlog, Loader, Poisson
 from perf.load.recorder import Histogram, Summary, nanoseconds
-from perf.load.target import Answer, Answered, Null, TargetFailed
+from perf.load.stacks import Side
+from perf.load.target import POLL_S, Answer, Answered, Null, TargetFailed, next_records
 
 PIXELS = np.zeros((8, 8), np.uint16)
 SAMPLES = [codecs.message(PIXELS, codecs.NATIVE), codecs.message(PIXELS + 1, codecs.NATIVE)]
@@ -204,3 +207,40 @@ def test_the_search_finds_the_rate_that_a_side_can_bear() -> None:
     for name, limit in limits.items():
         assert limit - 100 / 2**7 <= searches[name].low <= limit
         assert len(searches[name].points) == 7
+
+
+def test_an_answer_is_seen_when_it_comes_and_not_when_the_poll_ends() -> None:
+    class Client:
+        def __init__(self, *records: str) -> None:
+            self.records = list(records)
+
+        def poll(self, timeout: float) -> str | None:
+            assert timeout == POLL_S
+            return self.records.pop(0) if self.records else None
+
+        def consume(self, count: int, timeout: float) -> list[str]:
+            assert timeout == 0  # it would wait for all `count`
+            taken, self.records = self.records[:count], self.records[count:]
+            return taken
+
+    assert next_records(cast(Any, Client())) == []
+    found: list[Any] = list(next_records(cast(Any, Client("a", "b", "c"))))
+    assert found == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [({"answered": 8}, "2 of 10 frames"), ({"statuses": {"dead-letter": 1}}, "1 frames became")],
+)
+def test_a_load_that_loses_a_frame_ends_the_run(change: dict[str, Any], words: str) -> None:
+    quiet = Summary.of(Histogram([1]))
+    whole: dict[str, Any] = {"sent": 10, "answered": 10, "seconds": 1.0, "rate_hz": 10.0}
+    whole |= {"latency_ms": quiet, "lag_ms": quiet, "statuses": {"ok": 10}, "cpu_s": 0.0}
+
+    class Given:
+        def run(self, _: object) -> Outcome:
+            return Outcome(**(whole | change))
+
+    side = Side(cast(Any, Given()), [], Settings())
+    with pytest.raises(TargetFailed, match=words):
+        side.run(Backlog(1, 1.0, 0.0, 100))

@@ -6,6 +6,7 @@ import os
 import threading
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from perf.soak.picture import draw
@@ -45,6 +46,16 @@ def test_caches_that_fill_at_the_start_are_no_growth() -> None:
 def test_what_grows_is_named(windows: list[Window], words: str) -> None:
     (found,) = grown(windows, exempt=["broker"])
     assert found.startswith(words)
+
+
+def test_a_server_that_has_ended_is_not_flat(tmp_path: Path) -> None:
+    windows = [window(n) for n in range(20)]
+    for number, servers in ((9, {"worker": Usage(0.0, 0, 0)}), (19, {})):
+        left = {**windows[number].servers, **servers} if servers else {}
+        ended = [*windows]
+        ended[number] = msgspec.structs.replace(windows[number], servers=left)
+        assert grown(ended, exempt=["broker"]) == ["worker: has ended"]
+        draw(ended, tmp_path / "soak.png")
 
 
 def test_the_brokers_memory_counts_unless_it_is_exempt() -> None:

@@ -110,7 +110,7 @@ def is_of(path, blob):
         told = json.loads(blob.with_suffix(".json").read_text())
         sources = (told["source_sha256"], told["files"].get(path.name))
         return told["files"].get(blob.name) == sha256(blob) and sha256(path) in sources
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return False
 
 
