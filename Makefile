@@ -25,7 +25,7 @@ demo: setup ## stream the demo through the whole path on the embedded stack; res
 	$(BIN)/scanstream demo
 
 test: setup ## run the tests; ARGS="-k name" goes to pytest, JOBS=0 runs them in one process
-	$(BIN)/python -m pytest -n $(JOBS) --dist loadgroup $(ARGS)
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadscope --no-loadscope-reorder $(ARGS)
 
 lint: setup ## style, types and the import arrows
 	$(BIN)/ruff check .

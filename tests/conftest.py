@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from engine.config import Settings
 from engine.errors import LocalStackError
@@ -18,15 +19,26 @@ from engine.local.triton import Triton
 
 Start = Callable[[Server | LocalStack], None]
 IN_CI = os.environ.get("CI") == "true"
-SERVERS = ("stack", "triton", "broker")  # fixtures of a session, the dearest first
+END_TO_END = "test_end_to_end"
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of one server in one of pytest-xdist's processes: it is started once."""
-    for item in items:
-        used = [name for name in SERVERS if name in getattr(item, "fixturenames", ())]
-        if used:
-            item.add_marker(pytest.mark.xdist_group(used[0]))
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Hands whole files to pytest-xdist's processes, and the end-to-end tests as one.
+
+    These share a stack, which is started once, and take the longest: they come first, since files
+    are handed out in order (`--no-loadscope-reorder`). `--dist loadgroup` would say the same, but
+    groups nothing with pytest 9.2 (pytest-xdist 3.8, issue 1386).
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return END_TO_END if END_TO_END in path else path
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile:
+    """Answer pytest-xdist's question who distributes the tests."""
+    return ByFile(config, log)
 
 
 @pytest.fixture(scope="session")
