@@ -165,9 +165,10 @@ class Batcher(Generic[T]):
     def _places(self, now_s: float) -> int:
         """Return how many frames the batch may have for its earliest deadline to be met.
 
-        Where even a batch of one would be late, a smaller batch would only make the next ones late.
+        Where even a batch of one would be late, or a whole batch more waits, a smaller one would
+        only make the next ones late.
         """
-        if self.curve is None or not self._fresh:
+        if self.curve is None or not self._fresh or len(self) >= 2 * self.max_batch:
             return self.max_batch
         left_s = self._fresh[0][0] - now_s
         return self.curve.largest(left_s, self.max_batch) or self.max_batch

@@ -208,8 +208,7 @@ class TritonModel:
 
     async def _greet(self) -> tuple[int, int]:
         """Learn again everything that a restart may change; return the shape of an image."""
-        pinned = self._pinned
-        served, ref = await self._learn(pinned)
+        served, ref = await self._learn(pinned := self._pinned)
         if pinned == self._pinned:  # else another was pinned meanwhile, and learnt later than this
             self._served, self._ref = served, ref
         return served.contract.input_shape
@@ -261,6 +260,8 @@ class TritonModel:
             slot = await ring.take()
             request = prepare(served, images, slot, place)
             async with self._turn(place.lane):
+                if self.state != "closed":  # the batch before has found that out
+                    raise ModelUnavailable("Triton was lost while the batch waited for its turn")
                 late = time.monotonic() >= until_s
                 limit_s = self._timeout_s * LATE_FACTOR
                 call = asyncio.create_task(request.send(self._link.client, limit_s))

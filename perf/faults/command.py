@@ -17,7 +17,7 @@ from perf.load.frames import cine
 from perf.load.process import Backlog, Loader
 from perf.load.stacks import Side, warmed
 
-OFFLINE = Backlog(outstanding=32, seconds=10.0, warm_s=5.0, budget_ms=60_000)
+OFFLINE = Backlog(outstanding=128, seconds=10.0, warm_s=5.0, budget_ms=60_000)
 
 DESCRIPTION = f"""Kill and freeze Triton while broker and worker carry Poisson arrivals. Exit code 1
 where a frame is lost, becomes a dead letter, or is answered later than {LIMIT_S:g} s after Triton's

@@ -25,7 +25,7 @@ from perf.soak.usage import Window, grown, shared_mib, usage
 
 WINDOW_S = 30.0
 BUDGET_MS = 1000.0
-OFFLINE = Backlog(outstanding=32, seconds=20.0, warm_s=10.0, budget_ms=60_000)
+OFFLINE = Backlog(outstanding=128, seconds=20.0, warm_s=10.0, budget_ms=60_000)
 
 DESCRIPTION = """Load broker, Triton and one worker with Poisson arrivals at a share of their
 highest rate, and watch memory, file handles, threads and shared memory. Exit code 1 where a frame

@@ -12,8 +12,8 @@ from engine.infer.slots import FOLDER, PREFIX
 from perf.load.processor import trees
 
 MIB = 1 << 20
-GROWTH = 0.05  # of memory, and `ROOM_MIB` on top: caches and allocators settle slowly
-ROOM_MIB = 16.0
+GROWTH = 0.02  # of memory, and `ROOM_MIB` on top: caches and allocators settle slowly
+ROOM_MIB = 8.0
 FEW = 2  # file handles or threads: a connection that is just being made
 
 
