@@ -4,40 +4,70 @@ It drops what it fetched while a rebalance was under way and then seeks to the c
 does nothing for a partition that has none (`seek_to_committed`). So records of a partition's first
 seconds were fetched, dropped, and not read again until the worker restarted.
 
-It asks the broker to wait up to 1.5 s for records, by a number in its code. A broker that looks
-for new records at intervals of that wait, as the embedded one does, hands them over late.
+After a seek back it goes on with the batch that it had fetched before. That raises the offset from
+which it drops what it has read, so that what was sought is dropped as it comes; and it notes what
+lies between as a gap, over which a commit may then step.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
 
-FETCH_WAIT_MS = 50
-
-
-class _Thread(driver.AIOKafkaConsumerThread):  # type: ignore[misc]
-    def _create_worker_consumer(self, transport: Any) -> Any:
-        consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # read when it starts; Faust offers no setting
-        return consumer
+STALE_LIMIT_S = 30.0  # no batch is older; what was sought may have been deleted in the meantime
 
 
 class MendedConsumer(driver.Consumer):  # type: ignore[misc]
-    """Waits briefly for records, and goes back to the earliest where there is no commit."""
+    """Goes back to the earliest where there is no commit, and gives nothing after a seek back that
+    was fetched before it.
+    """
 
-    def _new_consumer_thread(self) -> Any:
-        return _Thread(self, loop=self.loop, beacon=self.beacon)
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        # By partition: the offset up to which records were given before the seek, and until when
+        # those above it are taken for older ones.
+        self._read_before: dict[Any, tuple[int, float]] = {}
+
+    async def getmany(self, *args: Any, **more: Any) -> AsyncIterator[tuple[Any, Any]]:
+        """Yield (partition, message), as Faust's own does."""
+        async for tp, message in super().getmany(*args, **more):
+            if not self._is_stale(tp, message.offset):
+                yield tp, message
+
+    async def seek(self, partition: Any, offset: int) -> None:
+        """Read on from `offset`."""
+        self._goes_back(partition, offset)
+        await super().seek(partition, offset)
+
+    def _goes_back(self, tp: Any, offset: int) -> None:
+        """Note a seek, before it happens; one forward leaves nothing stale behind it."""
+        read = self._read_offset[tp]
+        if read is not None and read >= offset:
+            self._read_before[tp] = read, time.monotonic() + STALE_LIMIT_S
+
+    def _is_stale(self, tp: Any, offset: int) -> bool:
+        """True for records above what was read before the seek, until one from below comes."""
+        if tp not in self._read_before:
+            return False
+        read, until_s = self._read_before[tp]
+        if offset > read and time.monotonic() < until_s:
+            return True
+        del self._read_before[tp]
+        return False
 
     async def seek_to_committed(self) -> Mapping[Any, int]:
         """Seek every assigned partition; return the commits, as Faust's own does."""
+        self._read_before.clear()  # the partitions may have been another's in the meantime
         commits: Mapping[Any, int] = await super().seek_to_committed()
         changelogs = self.app.tables.changelog_topics  # recovery has its own places in these
-        never = [tp for tp, at in commits.items() if not at and tp.topic not in changelogs]
-        if never:
+        sought = {tp: at for tp, at in commits.items() if tp.topic not in changelogs}
+        for tp, at in sought.items():
+            self._goes_back(tp, at or 0)
+        if never := [tp for tp, at in sought.items() if not at]:
             for tp, at in (await self.earliest_offsets(*never)).items():
                 await self._seek(tp, at)
         return commits

@@ -221,7 +221,10 @@ class Echo:
         options = {"group.id": "echo", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
         self._consumer = Consumer({**common, **options})
         known = self._consumer.list_topics(FRAMES, timeout=10).topics[FRAMES].partitions
-        self._consumer.assign([TopicPartition(FRAMES, number, 0) for number in known])
+        ends = [TopicPartition(FRAMES, number) for number in known]
+        for at in ends:  # other tests' frames are on the broker too
+            _, at.offset = self._consumer.get_watermark_offsets(at, timeout=10)
+        self._consumer.assign(ends)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.taken: list[FrameMessage] = []
