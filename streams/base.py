@@ -17,7 +17,7 @@ import faust
 
 from engine.config import Settings
 from engine.security import Security
-from streams.rewind import App
+from streams.consumer import App
 from streams.topics import max_message_bytes
 
 READY_FILE = "SCANSTREAM_READY_FILE"

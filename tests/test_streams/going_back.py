@@ -1,7 +1,7 @@
-"""A Faust app for `test_rewind.py`: reads its records, seeks as after a rebalance, reads again.
+"""A Faust app for `test_consumer.py`: reads its records, seeks as after a rebalance, reads again.
 
 `python going_back.py BROKER TOPIC RECORDS (ours|faust)` prints the offsets that it was given, in
-order, until one comes again, or none has come for `QUIET_S` after the last.
+order: until one comes again, or none has come for `QUIET_S` after the last.
 """
 
 from __future__ import annotations
