@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 
 from engine.config import Settings
 from engine.decode import decode
+from engine.local.broker import Broker
 from engine.local.stack import create_topics
 from engine.messages import DEAD_LETTER, FRAMES, RESULTS, FrameMessage, Mask
 from engine.postprocess import decode_mask
@@ -221,10 +222,7 @@ class Echo:
         options = {"group.id": "echo", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
         self._consumer = Consumer({**common, **options})
         known = self._consumer.list_topics(FRAMES, timeout=10).topics[FRAMES].partitions
-        ends = [TopicPartition(FRAMES, number) for number in known]
-        for at in ends:  # other tests' frames are on the broker too
-            _, at.offset = self._consumer.get_watermark_offsets(at, timeout=10)
-        self._consumer.assign(ends)
+        self._consumer.assign([TopicPartition(FRAMES, number, 0) for number in known])
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run)
         self.taken: list[FrameMessage] = []
@@ -258,8 +256,18 @@ class Echo:
             self._producer.produce(topic, value=json.dumps(about), key=b"k")
 
 
+@pytest.fixture
+def own_broker(tmp_path: Path, start_or_skip: Callable[[Broker], None]) -> Iterator[str]:
+    """Address of a broker without other tests' frames."""
+    server = Broker(tmp_path)
+    start_or_skip(server)
+    yield server.address
+    server.stop()
+
+
 @pytest.mark.kafka
-def test_the_kafka_target_sends_frames_and_matches_their_answers(broker: str) -> None:
+def test_the_kafka_target_sends_frames_and_matches_their_answers(own_broker: str) -> None:
+    broker = own_broker
     create_topics(Settings(broker=broker))
     sample = codecs.message(np.arange(64, dtype=np.uint16).reshape(8, 8), codecs.NATIVE)
     with Echo(broker) as echo, Loader(broker, [sample]) as loader:
