@@ -1,4 +1,7 @@
-"""Training: the data anywhere, the net and its export where PyTorch is."""
+"""Training: the data anywhere, the net and its export where PyTorch is.
+
+Over 300 lines, so that a run's whole life, from its subjects to its file, is read in one place.
+"""
 
 from __future__ import annotations
 
