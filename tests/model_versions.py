@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from pathlib import Path
 
 import numpy as np
+import openvino
 
 from engine.local.stack import MODELS
 
@@ -53,7 +55,10 @@ def add_version(repository: Path, version: int, *, threshold: int) -> str:
 
 
 def add_copy(repository: Path, version: int) -> None:
-    """Add a version that computes what our newest does, from files with other digests."""
+    """Add a version that computes what our newest does, from files with other digests.
+
+    With its blob, as `scanstream model build` leaves it.
+    """
     import onnx
 
     newest = max(int(one.name) for one in (MODELS / NAME).iterdir() if one.name.isdigit())
@@ -62,6 +67,17 @@ def add_copy(repository: Path, version: int) -> None:
         model = onnx.load(source)
         model.metadata_props.add(key="copy", value=str(version))
         onnx.save(model, folder / source.name)
+    int8, blob = folder / "model.int8.onnx", folder / "model.int8.blob"
+    blob.write_bytes(_compiled(int8))
+    files = {one.name: _sha256(one) for one in (int8, blob)}
+    told = {"source_sha256": _sha256(folder / "model.onnx"), "files": files}
+    blob.with_suffix(".json").write_text(json.dumps(told))
+
+
+def _compiled(path: Path) -> bytes:
+    core = openvino.Core()
+    blob = core.compile_model(str(path), "CPU", {"INFERENCE_NUM_THREADS": 2}).export_model()
+    return blob if isinstance(blob, bytes) else bytes(blob.read())
 
 
 def _folder(repository: Path, version: int) -> Path:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 from tritonclient.grpc.aio import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
@@ -174,7 +175,7 @@ class Operator:
         return f"version {version} of {self._name} is not served: {why}"
 
     async def _try_out(self, address: str, version: str) -> Version:
-        """Read its contract and have it compute a batch of each size, as a worker will."""
+        """Read its contract; have it compute a blank picture, and as many as a batch may have."""
         model = TritonModel(
             address,
             self._name,
@@ -187,8 +188,8 @@ class Operator:
         )
         try:
             await model.start()
-            if version:
-                await model.pin(version)
+            blank = np.zeros(model.input_shape, np.uint8)
+            await model.infer([blank] * self._settings.max_batch)
             return Version(version=model.ref.version, digest=model.ref.digest)
         finally:
             await model.close()

@@ -34,8 +34,7 @@ class TritonModel:
     connection, a slot and the answer. After `ModelUnavailable` the next call connects again, and
     learns then which model answers. With `turns`, all such clients of this host together have no
     more bulk batches with the server than it has instances: a STAT batch waits for one of these.
-    With `mends`, a model whose process has died is loaded again, in all its versions: not for who
-    only tries one out.
+    With `mends`, a model whose process has died is loaded again, in all its versions.
     """
 
     def __init__(
@@ -104,7 +103,7 @@ class TritonModel:
 
     @property
     def batch_s(self) -> Mapping[int, float]:
-        """Seconds that a blank batch of each size took, by the last `measure` or `pin`."""
+        """Seconds that blank batches of some sizes took, by the last `measure` or `pin`."""
         return self._batch_s
 
     @property
@@ -126,24 +125,24 @@ class TritonModel:
         await self._link.ensure()
 
     async def measure(self) -> Mapping[int, float]:
-        """Return how many seconds a blank batch of each size takes, the way that frames go.
+        """Return how many seconds blank batches of some sizes take, the way that frames go.
 
         The first batch of a size, which allocates, is not timed. Raises as `infer` does.
         """
         await self._link.ensure()
         blank = np.zeros(self.input_shape, np.uint8)
         self._batch_s = await trial.timed(
-            lambda size: self.infer([blank] * size), max_batch=self._max_batch
+            lambda size: trial.seconds(self.infer([blank] * size)), max_batch=self._max_batch
         )
         return self._batch_s
 
     async def pin(self, version: str) -> None:
         """Let the batches that begin from now on go to `version`; "" is Triton's default.
 
-        Learns its contract, and has it compute blank batches of all sizes beforehand, so that no
-        frame waits for its first allocations. Batches in flight end on the version they began
-        with. Raises `ModelUnavailable` and keeps the old pin where the version is not served, does
-        not keep the contract, or takes pictures of another size.
+        Learns its contract, and has it compute blank batches beforehand, so that no frame waits
+        for its first allocations. Batches in flight end on the version they began with. Raises
+        `ModelUnavailable` and keeps the old pin where the version is not served, does not keep the
+        contract, or takes pictures of another size.
         """
         async with self._pinning:
             await self._reach(version)
@@ -157,6 +156,7 @@ class TritonModel:
                     served,
                     max_batch=self._max_batch,
                     timeout_s=self._timeout_s,
+                    turn=lambda: self._turn("bulk"),
                 )
             except (TimeoutError, InferenceServerException, ModelUnavailable) as error:
                 why = str(error) or f"no answer within {self._timeout_s} s"

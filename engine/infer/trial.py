@@ -1,10 +1,11 @@
-"""Trying out a version before frames go to it: its contract, and blank batches of every size."""
+"""Trying out a version before frames go to it: its contract, and blank batches of some sizes."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,11 @@ from engine.infer import answers
 from engine.infer.contract import read_contract
 from engine.infer.request import Place, Served, prepare
 from engine.messages import ModelRef
+
+Turn = Callable[[], AbstractAsyncContextManager[None]]
+
+REST = 2.0  # times what a blank batch took
+MAX_REST_S = 1.0
 
 
 async def learn(
@@ -37,35 +43,48 @@ async def learn(
 
 
 async def warm(
-    client: Any, served: Served, *, max_batch: int, timeout_s: float
+    client: Any, served: Served, *, max_batch: int, timeout_s: float, turn: Turn
 ) -> dict[int, float]:
-    """Have blank batches computed; return the seconds of some sizes, once these are warm.
+    """Have blank batches computed beside the frames; return the seconds of each size, once warm.
 
-    Raises as `learn` does.
+    Each takes a turn, since two versions that compute at once hinder each other, and is followed by
+    a rest, so that the frames keep most of the processors. Raises as `learn` does.
     """
-    return await timed(lambda size: _try_out(client, served, size, timeout_s), max_batch=max_batch)
+
+    async def compute(size: int) -> float:
+        async with turn():
+            taken_s = await seconds(_try_out(client, served, size, timeout_s))
+        await asyncio.sleep(min(MAX_REST_S, REST * taken_s))
+        return taken_s
+
+    return await timed(compute, max_batch=max_batch)
 
 
-async def timed(compute: Callable[[int], Awaitable[object]], *, max_batch: int) -> dict[int, float]:
-    """Return the seconds that `compute(size)` takes for some sizes, once these are warm."""
+async def timed(compute: Callable[[int], Awaitable[float]], *, max_batch: int) -> dict[int, float]:
+    """Return the seconds that `compute(size)` says it took, for some sizes, once these are warm."""
     taken_s = {}
-    for size, counts in tried_sizes(max_batch):
-        start_s = time.monotonic()
-        await compute(size)
-        if counts:
-            taken_s[size] = time.monotonic() - start_s
+    for size in tried_sizes(max_batch):
+        await compute(size)  # allocates
+        taken_s[size] = await compute(size)
     return taken_s
 
 
-def tried_sizes(max_batch: int) -> list[tuple[int, bool]]:
-    """Return the batch sizes to try out, and whether to time them.
+def tried_sizes(max_batch: int) -> list[int]:
+    """Return the batch sizes to try out: the powers of four, and the largest.
 
-    The first batch of a size allocates: every size up to 16, the powers of two beyond and the
-    largest are tried; of these the powers of two and the largest once more, for the time.
+    What a size between them costs lies on a line between theirs. Its own first batch allocates,
+    20 to 30 ms on two cores: less than the trial of it would take from the frames.
     """
-    powers = {2**power for power in range(max_batch.bit_length())} | {max_batch}
-    first = powers | set(range(1, min(max_batch, 16) + 1))
-    return [(size, False) for size in sorted(first)] + [(size, True) for size in sorted(powers)]
+    return sorted(
+        {4**power for power in range(max_batch.bit_length()) if 4**power < max_batch} | {max_batch}
+    )
+
+
+async def seconds(answer: Awaitable[object]) -> float:
+    """Return how long it takes to come."""
+    start_s = time.monotonic()
+    await answer
+    return time.monotonic() - start_s
 
 
 async def _try_out(client: Any, served: Served, size: int, timeout_s: float) -> ModelRef:

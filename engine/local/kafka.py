@@ -175,7 +175,8 @@ class KafkaNode(Server):
 
     def _format(self, command: list[str], properties: Path) -> None:
         words = [*command, "kafka.tools.StorageTool", "format", "-c", str(properties)]
-        words += ["-t", self._cluster.cluster_id, *scram_arguments(self._listener)]
+        # With an equals sign: one id in 64 begins with "-", which alone would be another option.
+        words += [f"--cluster-id={self._cluster.cluster_id}", *scram_arguments(self._listener)]
         done = _run(words, FORMAT_LIMIT_S, f"{self.name}: formatting its folder")
         if done.returncode != 0:
             raise LocalStackError(f"{self.name}: its folder cannot be formatted: {_last(done)}")

@@ -12,6 +12,7 @@ Run = Callable[[Poisson], Outcome]
 
 SAMPLES = 400  # wanted in a run: its p99 is the fourth largest
 SHORTEST_S, LONGEST_S = 6.0, 15.0
+NEAR = 0.3  # of a rate that was found: how far to each side it is searched again
 HOPELESS = 3.0  # times the objective: with so much under way no run recovers
 
 
@@ -75,15 +76,45 @@ def highest(
     so short runs leave open.
     """
     searches = {name: Search(ceilings[name], objective_ms) for name in sides}
-    for step in range(steps):
+    _bisect(sides, searches, range(1, steps + 1), progress)
+    return searches
+
+
+def again(
+    sides: Mapping[str, Run],
+    found: Mapping[str, Search],
+    *,
+    first_seed: int,
+    steps: int,
+    progress: Callable[[str], None],
+) -> dict[str, Search]:
+    """Search with other seeds near what was found.
+
+    A search that ends at its own lower end found nothing that held: its `low` is an upper bound.
+    """
+    near = {
+        name: Search((1 + NEAR) * one.low, one.objective_ms, (1 - NEAR) * one.low)
+        for name, one in found.items()
+        if name in sides
+    }
+    _bisect(sides, near, range(first_seed, first_seed + steps), progress)
+    return near
+
+
+def _bisect(
+    sides: Mapping[str, Run],
+    searches: Mapping[str, Search],
+    seeds: range,
+    progress: Callable[[str], None],
+) -> None:
+    for seed in seeds:
         for name, run in sides.items():
             search, rate_hz = searches[name], searches[name].next_hz()
-            outcome = run(order(rate_hz, objective_ms, seed=step + 1))
+            outcome = run(order(rate_hz, search.objective_ms, seed=seed))
             held = search.told(rate_hz, outcome)
             progress(
-                f"step {step + 1} of {steps}, {name}: {rate_hz:.1f} /s, "
+                f"seed {seed} (to {seeds[-1]}), {name}: {rate_hz:.1f} /s, "
                 f"p99 {outcome.latency_ms.p99:.0f} ms of {outcome.answered}"
                 f"{'' if held else ', too much'}"
                 f"{', the generator was late itself' if outcome.was_bottleneck else ''}"
             )
-    return searches

@@ -1,4 +1,4 @@
-"""Row 1: the whole path, broker in to result out, against a plain loop; and against its own limit.
+"""Row 1: the whole path, broker in to result out, against plain loops; and against its own limit.
 
 Ours is a broker, one worker and Triton at their default settings, kept full by a generator of its
 own process: all of it on the same cores. Theirs is one process that holds its objects in memory
@@ -23,6 +23,7 @@ from engine.postprocess import decode_mask
 from engine.training.evaluate import dice
 from perf.baselines.in_process import served, served_file
 from perf.baselines.plain_loop import PlainLoop
+from perf.baselines.plain_pool import PlainPool, plain_pool
 from perf.compare.case import Entry, InTurn, Load
 from perf.compare.turns import in_turn
 from perf.load import stacks
@@ -32,6 +33,7 @@ from perf.load.stages import measuring
 from perf.load.target import TargetFailed
 
 Array = np.ndarray[Any, np.dtype[Any]]
+POOL = "the plain loop in a process for each core, each on one thread"
 PLAIN = "a plain loop on all cores: pydicom, scikit-image, ONNX Runtime fp32, the same weights"
 ROUNDS, SECONDS, WARM_S, OUTSTANDING = 6, 6.0, 1.5, 128
 BUDGET_MS = 60_000.0
@@ -49,6 +51,13 @@ def cases() -> list[Entry]:
             unit="frames/s",
             target=8.0 if quick else 5.0,
             measure=lambda progress: _against_loop(cine(), progress),
+        ),
+        Load(
+            name="path/plain-pool",
+            rival=POOL + "; cine, 256 x 256",
+            unit="frames/s",
+            target=0.0,
+            measure=lambda progress: _against_pool(cine(), progress),
         ),
         Load(
             name="path/plain-loop-mixed",
@@ -78,6 +87,24 @@ def _against_loop(samples: Sequence[Sample], progress: Callable[[str], None]) ->
         spent = Spent(side)
         datasets = cycle(one.dataset for one in samples)
         rounds = in_turn(spent.rate, lambda: _loop_rate(loop, datasets, SECONDS), ROUNDS, progress)
+    return InTurn(rounds, equal, f"{note}; broker: {broker.__name__}; {spent}")
+
+
+def _against_pool(samples: Sequence[Sample], progress: Callable[[str], None]) -> InTurn:
+    loop = PlainLoop(served() / "model.onnx", threads=len(os.sched_getaffinity(0)))
+    datasets = [one.dataset for one in samples]
+    cores = len(os.sched_getaffinity(0))
+    broker = stacks.chosen_broker("pip")
+    with ExitStack() as held:
+        messages = [one.message for one in samples]
+        side = held.enter_context(stacks.ours(messages, Settings(), make_broker=broker))
+        equal, note = same(side, samples, loop)
+        made = plain_pool(served() / "model.onnx", datasets, processes=cores)
+        pool = held.enter_context(made)
+        _pool_rate(pool, WARM_S)
+        progress("the stack and the pool are up")
+        spent = Spent(side)
+        rounds = in_turn(spent.rate, lambda: _pool_rate(pool, SECONDS), ROUNDS, progress)
     return InTurn(rounds, equal, f"{note}; broker: {broker.__name__}; {spent}")
 
 
@@ -132,6 +159,15 @@ def _loop_rate(loop: PlainLoop, datasets: Any, seconds: float) -> float:
     while (spent_s := time.perf_counter() - start_s) < seconds:
         loop(next(datasets))
         done += 1
+    return done / spent_s
+
+
+def _pool_rate(pool: PlainPool, seconds: float) -> float:
+    start_s, done = time.perf_counter(), 0
+    while time.perf_counter() - start_s < seconds:
+        done += pool.next()
+    spent_s = time.perf_counter() - start_s
+    pool.pause()
     return done / spent_s
 
 

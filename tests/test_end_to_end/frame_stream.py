@@ -113,6 +113,12 @@ class Stream:
             while all(one.model.version != version for one in self.results[seen:] if one.model):
                 await self._another()
 
+    async def until_within(self, latency_s: float, limit_s: float = ANSWER_LIMIT_S) -> None:
+        """Wait for a result that comes no later than that after its frame was due."""
+        async with asyncio.timeout(limit_s):
+            while self._latency_s(self.results[-1]) > latency_s:
+                await self._another()
+
     def by_series(self) -> dict[str, list[Result]]:
         """Return the results of each series, in the order in which they were published."""
         found = defaultdict(list)
@@ -127,7 +133,10 @@ class Stream:
 
     def latencies_ms(self) -> list[float]:
         """Return, sorted, the time from when each frame was due to its publishing."""
-        return sorted((one.published_ns - self.due_ns[one.frame.id]) / 1e6 for one in self.results)
+        return sorted(1e3 * self._latency_s(one) for one in self.results)
+
+    def _latency_s(self, result: Result) -> float:
+        return (result.published_ns - self.due_ns[result.frame.id]) / 1e9
 
     def forget(self) -> None:
         """Begin a new count."""

@@ -40,6 +40,19 @@ def test_the_demo(kafka: Kafka, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "summary.json").read_text())["frames"] == summary["frames"]
 
 
+def test_a_cluster_id_that_begins_with_a_hyphen(
+    tmp_path: Path, start_or_skip: Callable[[Any], None]
+) -> None:
+    """One in 64 does: it must not be taken for an option of Kafka's tools."""
+    folder = tmp_path / "kafka-of-1"
+    folder.mkdir()
+    (folder / "cluster.id").write_text(name := "-" + "A" * 21)
+    broker = Kafka(tmp_path)
+    start_or_skip(broker)
+    broker.stop()
+    assert f"cluster.id={name}" in (folder / "data-1" / "meta.properties").read_text()
+
+
 def test_up_starts_a_killed_broker_again(kafka: Kafka, tmp_path: Path) -> None:
     environ = {**os.environ, "SCANSTREAM_STORE": str(tmp_path / "store")}
     words = ["up", "--kafka", "--free-ports", "--json", "--folder", str(tmp_path)]

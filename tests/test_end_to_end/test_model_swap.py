@@ -1,8 +1,9 @@
 """Versions change under load: nothing is lost, and each result names what made it.
 
 In full, on a quiet machine: `SWAPS=50 SWAP_MODEL=ours pytest -s -k swapped_under_load`. It loads
-the served network 25 times, rolls back 25 times, at 70 % of the rate measured before, and prints
-the longest time in which no result was published.
+the served network 25 times, rolls back 25 times, at 70 % of the rate measured before, on Apache
+Kafka, each once the latency is what it was before, and prints the latencies and the longest time
+in which no result was published.
 """
 
 from __future__ import annotations
@@ -18,12 +19,13 @@ from typing import Any
 import msgspec
 import pytest
 from frame_stream import Stream
-from model_versions import NAME, add_copy, add_version
+from model_versions import CONFIG, NAME, add_copy, add_version
 from watching import until
 
 from engine.cli import main
 from engine.config import Settings
 from engine.control import publish, read
+from engine.local.kafka import Kafka
 from engine.local.stack import LocalStack
 from engine.messages import DEAD_LETTER, DeadLetter, Result
 from engine.results import Reader
@@ -38,6 +40,7 @@ SHARE = 0.7
 BURST = 400
 QUIET_RATE_HZ = 10.0  # where nothing is measured: enough for several frames a swap
 MAX_STALL_S = 1.0
+SETTLED_S = 0.15
 
 Command = Callable[..., Any]
 
@@ -50,13 +53,25 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def _add(repository: Path, version: int) -> None:
-    """Add a version, unless an earlier test has."""
+    """Add a version, unless an earlier test has: made elsewhere, then moved there as a whole."""
     if (repository / NAME / str(version)).exists():
         return
-    if OURS:
-        add_copy(repository, version)
-    else:
-        add_version(repository, version, threshold=100 + version)
+    made = _prepared(repository, version)
+    (repository / NAME).mkdir(parents=True, exist_ok=True)
+    if not (repository / NAME / CONFIG.name).exists():
+        shutil.copy(CONFIG, repository / NAME)
+    made.rename(repository / NAME / str(version))
+
+
+def _prepared(repository: Path, version: int) -> Path:
+    """Return the folder of a version that is complete and not yet served."""
+    aside = repository.parent / "prepared"
+    if not (made := aside / NAME / str(version)).exists():
+        if OURS:
+            add_copy(aside, version)
+        else:
+            add_version(aside, version, threshold=100 + version)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -68,7 +83,10 @@ def served(
     """A stack of our own, with a repository of our own."""
     folder = tmp_path_factory.mktemp("swaps")
     settings = Settings(store=folder / "store", backoff_max_s=1.0)
-    made = LocalStack(folder, settings, repository=repository, series=False, gateway=False)
+    broker = Kafka(folder / "kafka") if FULL else None  # Faust waits 1.5 s at the embedded one
+    made = LocalStack(
+        folder, settings, repository=repository, series=False, gateway=False, broker=broker
+    )
     start_or_skip(made)
     yield made
     made.stop()
@@ -139,7 +157,15 @@ async def _capacity_hz(stream: Stream) -> float:
 async def test_swapped_under_load(
     served: LocalStack, stream: Stream, repository: Path, command: Command
 ) -> None:
-    rate_hz = SHARE * await _capacity_hz(stream) if FULL else QUIET_RATE_HZ
+    for number in range(SWAPS // 2 + 1):
+        _prepared(repository, 2 + number)  # making a copy takes processors from the frames
+    rate_hz, told = QUIET_RATE_HZ, []
+    if FULL:
+        rate_hz = SHARE * await _capacity_hz(stream)
+        await stream.send(BURST, rate_hz=rate_hz)
+        await stream.until_answered()
+        told = [_told(stream, f"no swap at {rate_hz:.1f} frames/s")]
+        stream.forget()
     pinned = ["1"]
     async with stream.steady(rate_hz):
         await stream.until_version("1")
@@ -147,6 +173,8 @@ async def test_swapped_under_load(
         for number in range(SWAPS):
             pinned.append(await swap(number, repository, command))
             await stream.until_version(pinned[-1])
+            if FULL:
+                await stream.until_within(SETTLED_S)  # each swap is measured by itself
             if number == 0:
                 assert stubs <= set(_stubs(served))  # what serves was not loaded again
     await stream.until_answered()
@@ -159,20 +187,21 @@ async def test_swapped_under_load(
     assert len({digest for _, digest in answered}) == len(answered) == len(set(pinned))
     for results in stream.by_series().values():
         assert_in_order(results, pinned, window=served.settings.inflight_frames)
-    _report(stream, rate_hz)
-
-
-def _report(stream: Stream, rate_hz: float) -> None:
-    latencies_ms = stream.latencies_ms()
-    p50, p99 = (latencies_ms[int(share * (len(latencies_ms) - 1))] for share in (0.5, 0.99))
-    print(
-        f"\n{SWAPS} swaps at {rate_hz:.1f} frames/s: {len(stream.results)} frames, 0 lost, longest"
-        f" time without a result {stream.longest_gap_s():.3f} s; latency p50 {p50:.0f} ms, p99"
-        f" {p99:.0f} ms, largest {latencies_ms[-1]:.0f} ms"
-    )
+    told.append(_told(stream, f"{SWAPS} swaps at {rate_hz:.1f} frames/s, none lost"))
+    print("", *told, sep="\n")
     if FULL:
         assert stream.longest_gap_s() <= MAX_STALL_S
-        assert latencies_ms[-1] / 1e3 <= MAX_STALL_S
+        assert stream.latencies_ms()[-1] / 1e3 <= MAX_STALL_S
+
+
+def _told(stream: Stream, what: str) -> str:
+    latencies_ms = stream.latencies_ms()
+    p50, p99 = (latencies_ms[int(share * (len(latencies_ms) - 1))] for share in (0.5, 0.99))
+    return (
+        f"{what}: {len(stream.results)} frames, longest time without a result"
+        f" {stream.longest_gap_s():.3f} s; latency p50 {p50:.0f} ms, p99 {p99:.0f} ms,"
+        f" largest {latencies_ms[-1]:.0f} ms"
+    )
 
 
 def _stubs(served: LocalStack) -> list[int]:

@@ -13,12 +13,14 @@ from scripted_triton import client
 
 from engine.errors import ModelUnavailable
 from engine.infer import TritonModel
+from engine.infer.turns import Turns
 
 
 @pytest.fixture
 async def model(gated: tuple[str, Gate]) -> AsyncIterator[TritonModel]:
+    """Without turns: blanks of one version pass while another computes."""
     gated[1].clear()
-    model = TritonModel(gated[0], "gated", max_batch=4, slots=2, timeout_s=20)
+    model = TritonModel(gated[0], "gated", max_batch=4, slots=2, timeout_s=20, turns=False)
     await model.start()
     yield model
     await model.close()
@@ -31,7 +33,7 @@ async def test_what_is_in_flight_ends_on_the_version_it_began_with(gated, model)
     assert (model.pinned, model.ref.version) == ("1", "1")
     early = asyncio.create_task(model.infer(numbered(1, 2)))
     await gate.until_begun(1)
-    await model.pin("2")  # a version of its own: blanks pass while the first still computes
+    await model.pin("2")
     assert (model.pinned, model.ref.version) == ("2", "2")
     gate.pass_on(2)
     late = await model.infer(numbered(3))
@@ -122,3 +124,15 @@ async def test_who_tries_a_version_out_does_not_end_those_that_serve(server, men
         assert server.unloads == int(mends)
     finally:
         await model.close()
+
+
+async def test_blanks_take_turns_with_the_batches_of_this_host(server) -> None:
+    async with client(server) as model:
+        async with Turns(f"{server.address} unet-lv").turn(1):
+            pin = asyncio.create_task(model.pin("2"))
+            await asyncio.wait({pin}, timeout=0.2)
+            assert not pin.done()
+            asked = [one.model_version for one in server.requests]
+            assert asked.count("2") <= 1  # the picture that tells which model it is
+        await pin
+    assert model.pinned == "2"

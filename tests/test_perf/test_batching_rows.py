@@ -9,8 +9,9 @@ import pytest
 from perf.compare.case import Load, NotMeasured
 from perf.compare.measure import Row, measure
 from perf.compare.registry import entries
-from perf.load.capacity import Search, holds, order
+from perf.load.capacity import Search, again, holds, order
 from perf.load.generator import Outcome
+from perf.load.process import Poisson
 from perf.load.recorder import SAMPLES_FOR_P999, Histogram, Summary
 from perf.rows import batching
 
@@ -41,6 +42,7 @@ def study(**given: Any) -> batching.Study:
         "offline": dict.fromkeys(sides, 100.0),
         "agreement": dict.fromkeys(sides, 1.0),
         "searches": {name: search(90.0, 92.0) for name in sides},
+        "repeats": [],
         "broker": "Kafka",
         "tail": None,
         "tail_hz": 63.0,
@@ -70,6 +72,38 @@ def test_a_rival_that_held_at_no_rate_stands_with_a_bound(monkeypatch: pytest.Mo
     found = row("stock-faust", monkeypatch, with_search(batching.STOCK, search(0.0, 3.0)))
     assert (found.theirs, found.ratio) == (3.0, 30.0)
     assert "at no rate tried" in found.note
+
+
+def test_a_variant_is_compared_by_every_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    repeats = [
+        {batching.OURS: search(mine, 95.0), batching.FIXED: search(other, 95.0)}
+        for mine, other in ((88.0, 44.0), (80.0, 64.0))
+    ]
+    found = row("fixed", monkeypatch, study(repeats=repeats))
+    assert found.on_cores is not None
+    (all_cores,) = found.on_cores
+    assert (all_cores.ratio, all_cores.ratio_min, all_cores.ratio_max) == (1.25, 1.0, 2.0)
+    assert "3 search(es)" in found.note
+    assert row("stock-faust", monkeypatch, study(repeats=repeats)).ratio == 1.0
+
+
+def test_a_search_is_repeated_near_what_was_found() -> None:
+    tried: list[tuple[float, int]] = []
+
+    def run(asked: Poisson) -> Outcome:
+        tried.append((asked.rate_hz, asked.seed))
+        return outcome([20.0 if asked.rate_hz <= 95 else 200.0] * 100)
+
+    found = again(
+        {"one": run},
+        {"one": search(100.0, 102.0), "another": search(5.0, 6.0)},
+        first_seed=7,
+        steps=3,
+        progress=lambda _: None,
+    )
+    assert tried == [(100.0, 7), (85.0, 8), (92.5, 9)]
+    assert set(found) == {"one"}
+    assert (found["one"].low, found["one"].high) == (92.5, 100.0)
 
 
 def test_ours_that_held_at_no_rate_is_a_miss(monkeypatch: pytest.MonkeyPatch) -> None:
