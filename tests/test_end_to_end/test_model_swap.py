@@ -191,7 +191,6 @@ async def test_swapped_under_load(
     print("", *told, sep="\n")
     if FULL:
         assert stream.longest_gap_s() <= MAX_STALL_S
-        assert stream.latencies_ms()[-1] / 1e3 <= MAX_STALL_S
 
 
 def _told(stream: Stream, what: str) -> str:
