@@ -40,6 +40,14 @@ TAIL_RATIO = 3.0
 OURS, FIXED, SINGLE = "ours", "ours, fixed batches", "ours, batch 1"
 STOCK, INLINE = "stock Faust agent", "stock agent, our kernels inline"
 VARIANTS = (OURS, FIXED, SINGLE)
+_BY_THE_MODEL = (
+    "Both run the network on the same two cores, and ours is about twice as fast on AVX2 (rows "
+    "unet); ours adds ordered delivery, and Triton in a process of its own."
+)
+_BY_SMALL_BATCHES = (
+    "Under load batches are small, and a frame costs more in them than with a backlog; two cores "
+    "hold the broker, the worker, Triton and the generator, and none has a core of its own."
+)
 RIVAL_MODULE = "perf.baselines.stock_faust"
 
 
@@ -83,6 +91,7 @@ def cases() -> list[Entry]:
             unit="frames/s",
             target=0.85,
             measure=_against_offline,
+            bound=_BY_SMALL_BATCHES,
         ),
         Load(
             name="batching/tail",
@@ -91,6 +100,7 @@ def cases() -> list[Entry]:
             target=1.0,
             lower_is_better=True,
             measure=_tail,
+            bound=_BY_SMALL_BATCHES,
         ),
     ]
 
@@ -102,6 +112,7 @@ def _row(name: str, rival: str, target: float, side: str) -> Load:
         unit=f"frames/s, Poisson, p99 <= {OBJECTIVE_MS:g} ms",
         target=target,
         measure=lambda progress: _against(side, progress),
+        bound=_BY_THE_MODEL if side in (STOCK, INLINE) else "",
     )
 
 

@@ -53,6 +53,7 @@ def cases() -> list[Entry]:
             unit="frames/s",
             target=0.95,
             measure=_measure,
+            bound="Client and server share the cores with the model: copies, gRPC, the stub's pipe.",
         )
     ]
 
