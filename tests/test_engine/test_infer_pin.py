@@ -60,7 +60,7 @@ async def test_without_a_pin_triton_chooses_the_highest(gated, model) -> None:
     await model.pin("1")
     await model.pin("")
     assert (model.pinned, model.ref.version) == ("", "2")
-    assert set(model.batch_s) == {1, 2, 4}
+    assert set(model.batch_s) == {1, 4}
     assert all(seconds > 0 for seconds in model.batch_s.values())
 
 
