@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,9 +14,12 @@ import numpy as np
 from engine.batcher import Batcher, Curve, Taken
 from engine.errors import DependencyAway
 from engine.messages import Lane, ModelRef
+from engine.metrics import BatchTimes, FrameLink
 from engine.novelty import Range
 
 log = logging.getLogger(__name__)
+
+NO_LINK = FrameLink("", "")
 
 
 class Segmentation(Protocol):
@@ -92,6 +95,7 @@ class _Waiting:
     done: asyncio.Future[Segmented]
     since_s: float
     lane: Lane
+    link: FrameLink
 
 
 @dataclass(slots=True)
@@ -105,7 +109,7 @@ class Batches:
 
     `by_deadline` decides by the model's measured latency: frames gather while all instances are
     busy, and one batch more is made ready for its turn only once it is full, and so cannot grow.
-    Else the settings alone decide.
+    Else the settings alone decide. `answered` is told of every batch.
     """
 
     def __init__(
@@ -116,8 +120,10 @@ class Batches:
         max_wait_s: float,
         in_flight: int,
         by_deadline: bool = True,
+        answered: Callable[[BatchTimes], None] = lambda _: None,
     ) -> None:
         self._model = model
+        self._answered = answered
         self._in_flight = in_flight
         self._by_deadline = by_deadline
         self._batcher: Batcher[_Waiting] = Batcher(max_batch=max_batch, max_wait_s=max_wait_s)
@@ -127,10 +133,16 @@ class Batches:
         self._running: set[asyncio.Task[None]] = set()
         self._loop = asyncio.create_task(self._run(), name="batches")
 
-    async def infer(self, image: np.ndarray, deadline_s: float, lane: Lane = "bulk") -> Segmented:
+    async def infer(
+        self,
+        image: np.ndarray,
+        deadline_s: float,
+        lane: Lane = "bulk",
+        link: FrameLink = NO_LINK,
+    ) -> Segmented:
         """Return the segmentation of one image; `deadline_s` is Unix time in seconds."""
         now_s = time.monotonic()  # a clock that is set back must not stall a batch
-        waiting = _Waiting(image, asyncio.get_running_loop().create_future(), now_s, lane)
+        waiting = _Waiting(image, asyncio.get_running_loop().create_future(), now_s, lane, link)
         left_s = deadline_s - time.time()
         self._batcher.add(waiting, deadline_s=now_s + left_s, now_s=now_s)
         self._changed.set()
@@ -225,6 +237,10 @@ class Batches:
         )
         end_s = time.monotonic()
         infer_ms = (end_s - start_s) * 1e3
+        ended_ns = time.time_ns()
+        links = tuple(one.item.link for one in taken)
+        began_ns = ended_ns - round(infer_ms * 1e6)
+        self._answered(BatchTimes(answers[0].model.name, links, began_ns, ended_ns))
         if self._batcher.curve is not None and batch is not self._ahead:
             self._batcher.curve.observe(len(taken), end_s - batch.began_s)
         for one, answer in zip(taken, answers, strict=True):

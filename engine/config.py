@@ -78,7 +78,11 @@ class Settings:
     series_quiet_s: float = 10.0
     series_expiry_s: float = 24 * 3600.0
     alert_ejection_fraction: float = 40.0
-    # logs
+    # what is seen of a process
+    metrics_host: str = "127.0.0.1"
+    metrics_port: int = 0
+    otel_endpoint: str = ""
+    otel_ratio: float = 1.0
     log_level: str = "INFO"
 
     def __post_init__(self) -> None:
@@ -145,6 +149,10 @@ def _check_numbers(settings: Settings) -> None:
             raise ConfigError(f"setting `{name}` must be at least 1")
     if not 1 <= settings.port <= 65535:
         raise ConfigError("setting `port` must be between 1 and 65535")
+    if not 0 <= settings.metrics_port <= 65535:
+        raise ConfigError("setting `metrics_port` must be between 1 and 65535, or 0 for off")
+    if not 0.0 <= settings.otel_ratio <= 1.0:
+        raise ConfigError("setting `otel_ratio` must be between 0 and 1")
 
 
 def _check_texts(settings: Settings) -> None:
@@ -154,6 +162,8 @@ def _check_texts(settings: Settings) -> None:
     for name, choices in _CHOICES.items():
         if getattr(settings, name) not in choices:
             raise ConfigError(f"setting `{name}` must be one of: {', '.join(choices)}")
+    if settings.otel_endpoint and not settings.otel_endpoint.startswith(("http://", "https://")):
+        raise ConfigError("setting `otel_endpoint` must begin with http:// or https://")
     if not 1 <= len(settings.ae_title.strip()) <= 16:
         raise ConfigError("setting `ae_title` must have 1 to 16 characters (PS3.5 6.2, AE)")
 

@@ -293,8 +293,9 @@ class Result(Record, frozen=True, kw_only=True):
 class DeadLetter(Record, frozen=True, kw_only=True):
     """What could not be done, and why. `message` is free of patient data and of stack traces.
 
-    `frame` is None when the record on the frames topic was no frame message at all; it is then
-    found again by `source_topic`, `source_partition` and `source_offset`.
+    `frame` and `accepted_ns` are None, and `traceparent` is empty, when the record on the frames
+    topic was no frame message at all; it is then found again by `source_topic`,
+    `source_partition` and `source_offset`.
     """
 
     schema: Literal["scanstream.dead-letter.v1"] = "scanstream.dead-letter.v1"
@@ -307,7 +308,9 @@ class DeadLetter(Record, frozen=True, kw_only=True):
     source_topic: str
     source_partition: NonNegative
     source_offset: NonNegative
+    accepted_ns: NonNegative | None = None
     failed_ns: NonNegative
+    traceparent: str = ""
 
 
 def result_id(frame_id: str, route: str, run: str = "") -> str:

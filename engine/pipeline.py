@@ -16,7 +16,7 @@ from engine.batches import Batches, SegmentationModel, Segmented
 from engine.enhance import modality_values
 from engine.errors import ClaimUnreadable, ConfigError
 from engine.messages import Claim, FrameInfo, FrameMessage, FrameRef, Result, result_id
-from engine.metrics import StageTimes
+from engine.metrics import BatchTimes, FrameLink, StageTimes
 from engine.novelty import OUT_OF_DISTRIBUTION, score
 from engine.postprocess import (
     NOTHING,
@@ -60,6 +60,8 @@ class Pipeline:
         preprocess: str = "direct",
         batching: str = "deadline",
         answered: Callable[[FrameMessage, Segmented], None] = lambda *_: None,
+        computed: Callable[[FrameMessage, StageTimes], None] = lambda *_: None,
+        batched: Callable[[BatchTimes], None] = lambda _: None,
     ) -> None:
         missing = sorted(routes.models - set(models))
         if missing:
@@ -67,6 +69,7 @@ class Pipeline:
         self._routes = routes
         self._store = store
         self._answered = answered
+        self._computed = computed
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="frame")
         self._preprocessor = make(
             preprocess,
@@ -82,6 +85,7 @@ class Pipeline:
                 max_wait_s=max_wait_s,
                 in_flight=slots,
                 by_deadline=batching == "deadline",
+                answered=batched,
             )
             for name, model in models.items()
         }
@@ -92,7 +96,15 @@ class Pipeline:
         times.add("transport", max(0.0, (time.time_ns() - message.accepted_ns) / 1e6))
         route = self._routes.of(message.info)
         if route is None:
-            return _result(message, None, times, run)
+            result = _result(message, None, times, run)
+        else:
+            result = await self._routed(message, route, times, run)
+        self._computed(message, times)
+        return result
+
+    async def _routed(
+        self, message: FrameMessage, route: Route, times: StageTimes, run: str
+    ) -> Result:
         if message.claim is not None:
             message = await self._threaded(self._fetched, message, message.claim, times)
         message = as_coded(message)
@@ -100,10 +112,13 @@ class Pipeline:
             message, route.chain, times, _observer(message.info, route, times)
         )
         segmented = await self._batches[route.model].infer(
-            image, message.deadline_ms / 1e3, message.lane
+            image,
+            message.deadline_ms / 1e3,
+            message.lane,
+            FrameLink(message.traceparent, message.id),
         )
         self._answered(message, segmented)
-        times.add("batch", segmented.waited_ms)
+        times.add("batch", segmented.waited_ms, ended_ms_ago=segmented.infer_ms)
         times.add("infer", segmented.infer_ms)
         return await self._threaded(
             _finish, message, route, segmented, observed or NOTHING, times, run

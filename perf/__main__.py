@@ -9,6 +9,10 @@ from perf import decoders
 from perf.compare import command as compare
 from perf.faults import command as faults
 from perf.gpu import command as gpu
+from perf.plan import command as plan
+from perf.report import command as report
+from perf.report import diff
+from perf.run import command as run
 from perf.soak import command as soak
 
 
@@ -20,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m perf compare clahe",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for module in (compare, decoders, faults, gpu, soak):
+    for module in (compare, decoders, diff, faults, gpu, plan, report, run, soak):
         module.add_parser(commands)
     return made
 

@@ -7,10 +7,14 @@ import logging
 import sys
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from engine.config import Settings
 from engine.errors import EngineError
+from engine.messages import Lane
+
+if TYPE_CHECKING:
+    from engine.observe.role import Shown
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -44,18 +48,21 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _run(settings: Settings, lane: str | None) -> int:
+def _run(settings: Settings, lane: Lane | None) -> int:
     """Run a worker of `lane`, or without one the series app, until a signal."""
     import mode.loop
 
     mode.loop.use("uvloop")  # before faust is imported, which makes the loop
     import faust
 
+    from engine.observe.role import Shown
     from streams.reach import wait_for_broker
 
     warnings.simplefilter("ignore")  # pydicom's warnings quote identifiers
+    shown = Shown("worker" if lane else "series", settings)
+    shown.start()  # while the broker is waited for, it is seen to live and not to be ready
     wait_for_broker(settings)
-    app = _worker_app(settings, lane) if lane else _series_app(settings)
+    app = _worker_app(settings, lane, shown) if lane else _series_app(settings, shown)
     logging.getLogger("faust").setLevel(settings.log_level)
     logging.getLogger("faust.topics").setLevel("CRITICAL")  # its warnings quote whole records
     faust.Worker(
@@ -64,20 +71,20 @@ def _run(settings: Settings, lane: str | None) -> int:
     return 0
 
 
-def _worker_app(settings: Settings, lane: str) -> Any:
+def _worker_app(settings: Settings, lane: Lane, shown: Shown) -> Any:
     from engine.preprocess import require
     from streams.app import make_app
     from streams.warm import warm
 
     require(settings.preprocess)  # before the worker joins, and not while its first frame waits
     warm(settings)
-    return make_app(settings, lane)
+    return make_app(settings, lane, shown)
 
 
-def _series_app(settings: Settings) -> Any:
+def _series_app(settings: Settings, shown: Shown) -> Any:
     from streams.series import make_app
 
-    return make_app(settings)
+    return make_app(settings, shown)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
@@ -11,7 +12,9 @@ import faust
 import msgspec
 
 from engine.config import Settings
-from engine.messages import DEAD_LETTER, RESULTS, TOPIC_OF_LANE, DeadLetter, Result
+from engine.messages import DEAD_LETTER, RESULTS, TOPIC_OF_LANE, DeadLetter, Lane, Result
+from engine.observe.role import Shown
+from engine.observe.worker import WorkerNotes
 from engine.pipeline import Pipeline
 from engine.routes import Routes
 from engine.store import LocalStore
@@ -20,6 +23,7 @@ from streams.budget import Budget
 from streams.hold import Hold
 from streams.models import WorkerModels
 from streams.partition import Outcome
+from streams.ready import broker_check, member_check, triton_check
 from streams.sending import raw_topic, send_confirmed
 from streams.topics import RECORD_BYTES
 from streams.worker import FrameWorker
@@ -27,18 +31,20 @@ from streams.worker import FrameWorker
 log = logging.getLogger(__name__)
 
 
-def make_app(settings: Settings, lane: str) -> faust.App:
-    """Return the app of one lane: STAT and bulk are separate processes and groups."""
+def make_app(settings: Settings, lane: Lane, shown: Shown | None = None) -> faust.App:
+    """Return the app of one lane: STAT and bulk are separate processes and groups.
+
+    It is seen through `shown`, which ends with it.
+    """
     routes = Routes.load(settings.routes)  # a wrong file stops the worker before it joins
     app = new_app(f"{settings.group}-{lane}", settings)
-    _attach(app, settings, lane, routes)
+    _attach(app, lane, _Life(app, settings, routes, lane, shown or Shown("worker", settings)))
     return app
 
 
-def _attach(app: faust.App, settings: Settings, lane: str, routes: Routes) -> None:
+def _attach(app: faust.App, lane: Lane, life: _Life) -> None:
     """Give the app its agent, and tie the frame worker to the app's life."""
     frames = raw_topic(app, TOPIC_OF_LANE[lane])
-    life = _Life(app, settings, routes)
     app.on_partitions_revoked.connect(life.on_revoked)
     app.on_partitions_assigned.connect(life.on_assigned)
     app.on_before_shutdown.connect(life.on_shutdown)
@@ -53,8 +59,13 @@ def _attach(app: faust.App, settings: Settings, lane: str, routes: Routes) -> No
 class _Life:
     """Builds the frame worker inside the app's loop and takes it down with the app."""
 
-    def __init__(self, app: faust.App, settings: Settings, routes: Routes) -> None:
+    def __init__(
+        self, app: faust.App, settings: Settings, routes: Routes, lane: Lane, shown: Shown
+    ) -> None:
         self._app = app
+        self._shown = shown
+        self._notes = WorkerNotes(lane, shown.instruments, shown.spans)
+        self._assigned = False
         self._routes = routes
         self._settings = settings
         self._worker: FrameWorker | None = None
@@ -65,19 +76,26 @@ class _Life:
         """Return the worker; the first call builds it, once it is known which models serve."""
         if self._worker is None:
             settings = self._settings
-            self._models = WorkerModels(self._app, settings, self._routes.models)
-            await self._models.start()
-            self._pipeline = self._build_pipeline(self._models)
-            self._worker = FrameWorker(
+            self._models = models = WorkerModels(self._app, settings, self._routes.models)
+            self._answer_probes(models)
+            await models.start()
+            self._pipeline = self._build_pipeline(models)
+            budget = Budget(max_bytes=settings.inflight_bytes, max_frames=settings.inflight_frames)
+            hold = Hold(max_s=settings.backoff_max_s)
+            self._worker = worker = FrameWorker(
                 self._pipeline.process,
-                publisher(self._app, settings.confirm_timeout_s),
+                publisher(self._app, settings.confirm_timeout_s, self._notes.published),
                 generation=lambda: int(self._app.consumer_generation_id),
-                budget=Budget(
-                    max_bytes=settings.inflight_bytes, max_frames=settings.inflight_frames
-                ),
-                hold=Hold(max_s=settings.backoff_max_s),
+                budget=budget,
+                hold=hold,
                 tries=settings.tries,
                 max_record_bytes=RECORD_BYTES,
+            )
+            self._notes.watch(
+                budget,
+                models.clients,
+                oldest_ns=worker.oldest_ns,
+                holding=lambda: hold.holding,
             )
         return self._worker
 
@@ -95,6 +113,18 @@ class _Life:
             slots=settings.infer_slots,
             threads=settings.compute_threads,
             preprocess=settings.preprocess,
+            computed=self._notes.computed,
+            batched=self._notes.batch,
+        )
+
+    def _answer_probes(self, models: WorkerModels) -> None:
+        self._shown.health.attach(
+            asyncio.get_running_loop(),
+            {
+                "broker": broker_check(self._app),
+                "group": member_check(lambda: self._assigned),
+                "triton": triton_check(lambda: models.clients),
+            },
         )
 
     async def on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
@@ -104,6 +134,7 @@ class _Life:
 
     async def on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:
         """Say that this process is part of the group."""
+        self._assigned = True
         tell_ready()
 
     async def on_shutdown(self, app: Any, **_: Any) -> None:
@@ -114,10 +145,13 @@ class _Life:
             await self._pipeline.close()
         if self._models is not None:
             await self._models.close()
+        await asyncio.to_thread(self._shown.close)
 
 
-def publisher(app: faust.App, timeout_s: float) -> Callable[[Outcome], Awaitable[None]]:
-    """Return what publishes one outcome and waits for the broker's confirmation."""
+def publisher(
+    app: faust.App, timeout_s: float, confirmed: Callable[[Outcome], None] = lambda _: None
+) -> Callable[[Outcome], Awaitable[None]]:
+    """Return what publishes one outcome, waits for the broker's confirmation and tells of it."""
     topics = {Result: raw_topic(app, RESULTS), DeadLetter: raw_topic(app, DEAD_LETTER)}
 
     async def publish(outcome: Outcome) -> None:
@@ -125,8 +159,9 @@ def publisher(app: faust.App, timeout_s: float) -> Callable[[Outcome], Awaitable
             outcome = _stamped(outcome)
         frame = outcome.frame
         key = frame.series_instance_uid if frame else ""
-        trace = {"traceparent": outcome.traceparent} if isinstance(outcome, Result) else {}
+        trace = {"traceparent": outcome.traceparent} if outcome.traceparent else {}
         await send_confirmed(topics[type(outcome)], key, outcome, timeout_s, trace)
+        confirmed(outcome)
 
     return publish
 

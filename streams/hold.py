@@ -23,6 +23,11 @@ class Hold:
         self._open = asyncio.Event()
         self._open.set()
 
+    @property
+    def holding(self) -> bool:
+        """True while a dependency is waited for."""
+        return not self._open.is_set()
+
     async def passed(self) -> None:
         """Wait until every dependency may be tried."""
         await self._open.wait()

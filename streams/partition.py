@@ -21,12 +21,14 @@ class Job:
     """One record of the partition: what computes its outcome, and how to acknowledge it.
 
     `acknowledge` returns False when the record belongs to an older generation of the group.
+    `since_ns` is when its frame was accepted, Unix time.
     """
 
     offset: int
     size: int
     work: Callable[[], Coroutine[None, None, Outcome]]
     acknowledge: Callable[[], bool]
+    since_ns: int = 0
 
 
 class Partition:
@@ -43,6 +45,12 @@ class Partition:
 
     def __len__(self) -> int:
         return len(self._frontier)
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the lowest frame that is not acknowledged was accepted; any thread may ask."""
+        jobs = list(self._jobs.values())  # one step, while the loop's thread goes on
+        return jobs[0].since_ns if jobs else None
 
     def start(self, job: Job) -> bool:
         """Begin a record; False when it was begun already in this generation."""

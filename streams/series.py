@@ -20,10 +20,13 @@ from faust.tables.table import Table
 from engine.config import Settings
 from engine.errors import BrokerUnavailable
 from engine.messages import RESULTS, Result
+from engine.observe.role import Shown
+from engine.observe.series import SeriesNotes
 from engine.postprocess.book import SeriesBook, SeriesKey, alerts_of, frame_alerts
 from engine.postprocess.cine import cine_frame
 from engine.series import ALERTS, SERIES, Alert, CineFrame
 from streams.base import new_app, tell_ready
+from streams.ready import broker_check, member_check
 from streams.sending import confirmed, raw_topic, send_confirmed
 from streams.topics import SERIES_TABLE, series_app
 
@@ -51,19 +54,24 @@ class ConfirmedTable(Table):  # type: ignore[misc]  # faust is untyped
         return self.last_change
 
 
-def make_app(settings: Settings) -> faust.App:
-    """Return the app that measures series."""
+def make_app(settings: Settings, shown: Shown | None = None) -> faust.App:
+    """Return the app that measures series; it is seen through `shown`."""
     app = new_app(series_app(settings), settings, Table=ConfirmedTable)
     table = app.Table(
         SERIES_TABLE, partitions=settings.partitions, key_type=bytes, value_type=bytes
     )
-    desk = SeriesDesk(app, table, settings)
+    shown = shown or Shown("series", settings)
+    desk = SeriesDesk(app, table, settings, SeriesNotes(shown.instruments))
     app.on_partitions_assigned.connect(desk.on_assigned)
     app.on_partitions_revoked.connect(desk.on_revoked)
     table.on_recover(desk.on_recovered)
 
     @app.agent(raw_topic(app, RESULTS), name="series")  # type: ignore[untyped-decorator]
     async def measure(stream: Any) -> None:
+        shown.health.attach(
+            asyncio.get_running_loop(),
+            {"broker": broker_check(app), "group": member_check(lambda: desk.recovered)},
+        )
         async for event in stream.noack().events():
             await desk.take(event)
 
@@ -77,7 +85,9 @@ def make_app(settings: Settings) -> faust.App:
 class SeriesDesk:
     """Puts results into table and book, and publishes the measures that are due."""
 
-    def __init__(self, app: faust.App, table: Any, settings: Settings) -> None:
+    def __init__(
+        self, app: faust.App, table: Any, settings: Settings, notes: SeriesNotes | None = None
+    ) -> None:
         self._app = app
         self._table = table
         self._settings = settings
@@ -89,6 +99,13 @@ class SeriesDesk:
         self._next: dict[Any, int] = {}  # the offset that comes next, by topic partition
         self._sought_s: dict[Any, float] = {}
         self._book = SeriesBook(quiet_s=settings.series_quiet_s, expiry_s=settings.series_expiry_s)
+        self._notes = notes or SeriesNotes()
+        self._notes.watch(lambda: len(self._book))
+
+    @property
+    def recovered(self) -> bool:
+        """True once the table is that of the partitions which this process has."""
+        return self._recovered
 
     async def take(self, event: Any) -> None:
         """Keep one result; acknowledge it when the table's changelog is confirmed."""
@@ -103,6 +120,7 @@ class SeriesDesk:
             log.warning("skipped a record that is no result: %s", where)
         else:
             await self._keep(result, message.partition, now_s)
+            self._notes.taken()
             await self._alert_patiently(frame_alerts(result))
         await self._expire(message.partition, now_s)
         if message.generation_id == self._app.consumer_generation_id:
@@ -119,6 +137,7 @@ class SeriesDesk:
                 await self._alert(alerts_of(record, lowest_ejection_fraction=lowest))
                 await send_confirmed(self._series, key.series, record, self._timeout_s)
                 self._book.published(key, record.id)
+                self._notes.published()
         except BrokerUnavailable as error:
             log.warning("measures wait: %s", error)
 
@@ -170,6 +189,7 @@ class SeriesDesk:
     async def _alert(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:
             await send_confirmed(self._alerts, alert.series_instance_uid, alert, self._timeout_s)
+            self._notes.alerted(alert.kind)
 
     async def _alert_patiently(self, alerts: Iterable[Alert]) -> None:
         """Publish what a single frame raises; the frame is acknowledged only afterwards."""

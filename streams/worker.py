@@ -98,7 +98,11 @@ class FrameWorker:
             return current
 
         job = Job(
-            record.offset, size, lambda: self._outcome(record, message), acknowledge_if_current
+            record.offset,
+            size,
+            lambda: self._outcome(record, message),
+            acknowledge_if_current,
+            since_ns=_accepted_ns(message),
         )
         # A record that waited across a revocation comes again, to this worker or another. It may
         # have been let in by that very revocation, which gives the budget back; started now, it
@@ -107,6 +111,11 @@ class FrameWorker:
         stale = revocations != self._revocations or record.generation_id != self._generation()
         if stale or not self._partition(record).start(job):
             await self._budget.release(size)
+
+    def oldest_ns(self) -> int | None:
+        """When the oldest frame that is not acknowledged was accepted; any thread may ask."""
+        oldest = [one.oldest_ns for one in list(self._partitions.values())]
+        return min((since_ns for since_ns in oldest if since_ns is not None), default=None)
 
     async def revoke(self, partitions: Iterable[TP]) -> None:
         """Cancel and forget the work on partitions that this worker no longer owns."""
@@ -177,6 +186,11 @@ def _read(record: Record) -> FrameMessage | BadMessage:
         return BadMessage(_without_values(error))
 
 
+def _accepted_ns(message: FrameMessage | BadMessage) -> int:
+    """Return when the frame was accepted; what is no frame is as old as our taking it."""
+    return time.time_ns() if isinstance(message, BadMessage) else message.accepted_ns
+
+
 def _size(record: Record, message: FrameMessage | BadMessage) -> int:
     """Return the bytes that the frame will hold while it is in flight: encoded and decoded."""
     encoded = len(record.value or b"")
@@ -217,5 +231,7 @@ def _dead_letter(
         source_topic=record.topic,
         source_partition=record.partition,
         source_offset=record.offset,
+        accepted_ns=message.accepted_ns if message else None,
         failed_ns=time.time_ns(),
+        traceparent=message.traceparent if message else "",
     )

@@ -13,6 +13,8 @@ from engine.config import Settings
 from engine.errors import LocalStackError
 from engine.ingest.publisher import Publisher
 from engine.ingest.scp import Gateway
+from engine.observe.gateway import GatewayNotes
+from engine.observe.role import Shown
 from engine.routes import Routes
 from engine.store import LocalStore
 
@@ -39,9 +41,13 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
-    publisher = Publisher(settings)
+    shown = Shown("gateway", settings)
+    notes = GatewayNotes(shown.instruments, shown.spans)
+    publisher = Publisher(settings, notes.confirmed)
     keywords = Routes.load(settings.routes).keywords
-    gateway = Gateway(settings, LocalStore(settings.store), publisher, keywords=keywords)
+    store = LocalStore(settings.store)
+    gateway = Gateway(settings, store, publisher, keywords=keywords, notes=notes)
+    shown.start()
     publisher.start()
     try:
         gateway.start()
@@ -50,10 +56,13 @@ def run(args: argparse.Namespace) -> int:
             f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
             " choose another with --port"
         ) from None
+    notes.watch(lambda: gateway.associations)
+    shown.health.attach(publisher.loop, {"broker": publisher.check})
     _say_ready(settings, gateway)
     stop.wait()
     gateway.drain()
     publisher.close()
+    shown.close()
     return 0
 
 

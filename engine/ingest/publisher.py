@@ -7,7 +7,7 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -33,11 +33,17 @@ class Publisher:
     After a failed confirmation the producer is replaced, so that nothing given up is sent later
     than it must. It is not an idempotent one: a repeat carries the same frame id and is dropped
     downstream, one batch a partition is under way at a time, so order holds without it, and the
-    embedded broker (tansu 0.6, in memory) does not know InitProducerId.
+    embedded broker (tansu 0.6, in memory) does not know InitProducerId. `confirmed` is told, in the
+    publisher's thread, of the messages that the broker has confirmed.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        confirmed: Callable[[Sequence[FrameMessage]], None] = lambda _: None,
+    ) -> None:
         self._settings = settings
+        self._confirmed = confirmed
         self._client_options = client_options(settings)
         self._producer: AIOKafkaProducer | None = None
         self._broken = asyncio.Event()
@@ -49,6 +55,17 @@ class Publisher:
     def start(self) -> None:
         """Start connecting; return at once."""
         self._thread.start()
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop of its thread."""
+        return self._loop
+
+    async def check(self) -> None:
+        """Ask the broker whether it answers, in `loop`; raise `BrokerUnavailable`."""
+        producer = self._producer
+        if producer is None or not await producer.client.force_metadata_update():
+            raise BrokerUnavailable(self._away("does not answer"))
 
     def wait_connected(self, timeout_s: float) -> bool:
         """Wait until the broker answers; return False when it does not within `timeout_s`."""
@@ -104,6 +121,7 @@ class Publisher:
         if failed:
             self._give_up(producer, pending)
             raise BrokerUnavailable(self._away(f"refuses ({type(failed[0]).__name__})"))
+        self._confirmed(window)
 
     def _give_up(self, producer: AIOKafkaProducer, pending: list[asyncio.Future[Any]]) -> None:
         for future in pending:

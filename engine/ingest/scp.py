@@ -21,6 +21,7 @@ from engine.ingest.transport import PDU_BYTES, BoundedHandler
 from engine.ingest.validate import Limits, read_instance
 from engine.keys import object_key
 from engine.messages import Lane
+from engine.observe.gateway import GatewayNotes
 from engine.quiet import silence_dicom_libraries
 
 log = logging.getLogger(__name__)
@@ -54,8 +55,10 @@ class Gateway:
         publisher: Publisher,
         *,
         keywords: frozenset[str] = frozenset(),
+        notes: GatewayNotes | None = None,
     ) -> None:
         self._settings, self._store, self._publisher = settings, store, publisher
+        self._notes = notes or GatewayNotes()
         self._keywords = keywords
         self._limits = Limits(
             max_object_bytes=settings.max_object_bytes, max_frame_bytes=settings.max_frame_bytes
@@ -89,6 +92,11 @@ class Gateway:
         """The port that it listens on."""
         return int(self._server.server_address[1])
 
+    @property
+    def associations(self) -> int:
+        """How many associations are open."""
+        return len(self._server.active_associations)
+
     def drain(self, grace_s: float = 3.0) -> None:
         """Stop listening, let associations end for `grace_s`, finish what is in flight, close."""
         self._server.shutdown()
@@ -121,6 +129,13 @@ class Gateway:
     def _store_and_publish(self, event: Any) -> int:
         origin = self._origin(event)
         data = event.encoded_dataset(include_meta=False)
+        began_s = time.perf_counter()
+        status = self._answered(event, data, origin)
+        reason = "" if status == SUCCESS else REASONS.get(status, "refused")
+        self._notes.stored(origin.lane, len(data), time.perf_counter() - began_s, reason)
+        return status
+
+    def _answered(self, event: Any, data: bytes, origin: Origin) -> int:
         try:
             self._accept(event, data, origin)
         except RejectedInstance as error:

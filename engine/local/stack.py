@@ -141,7 +141,7 @@ class LocalStack:
         return [*self.broker.nodes, self.triton]
 
     @property
-    def _roles(self) -> list[Server]:
+    def _roles(self) -> list[Role]:
         single = (self.gateway, self.series)
         return [*(role for role in single if role is not None), *self.workers]
 
@@ -209,6 +209,9 @@ class LocalStack:
             for lane, count in self._lanes.items()
             for number in range(1, count + 1)
         ]
+        if first := self.settings.metrics_port:  # each needs a port of its own
+            for port, role in enumerate(self._roles, first):
+                role.settings = replace(role.settings, metrics_port=port)
 
     def _role(self, name: str, words: list[str], ports: Sequence[int | None] = ()) -> Role:
         return Role(name, words, self.folder, self.settings, ports=ports)

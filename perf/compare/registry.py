@@ -10,7 +10,7 @@ from perf.compare.case import Entry
 # The order in which they run.
 ROWS: tuple[str, ...] = (
     *("null", "decode", "enhance", "clahe", "wire", "preprocess", "unet"),
-    *("path", "serve", "batching", "kafka"),
+    *("path", "serve", "batching", "kafka", "cstore"),
 )
 
 

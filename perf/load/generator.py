@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from itertools import repeat
 
 import msgspec
 
 from engine.messages import FrameMessage
-from perf.load.frames import Frames
+from perf.load.frames import ANY, Frames, Pick
 from perf.load.recorder import Histogram, Summary, nanoseconds
 from perf.load.target import Answer, Target
+from perf.load.trip import Trip, begun, ended
 
 LAG_LIMIT_MS = 5.0
 LAG_SHARE = 0.1
@@ -30,7 +32,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     `latency_ms` from a frame's intended time to its answer; `lag_ms` from there to when it was
     sent. `rate_hz` are answers a second over `seconds`. `cpu_s` is the generator's own processor
     time. `kept` has the last answer to each frame of the source, by its place there, where asked.
-    `stopped` where the run ended early because too many frames were under way.
+    `stopped` where the run ended early because too many frames were under way. `lanes` has the
+    latencies of each lane. `start_s` is `time.monotonic()`; `trips` are all frames, in the order of
+    their answers, then those without.
     """
 
     sent: int
@@ -43,6 +47,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     cpu_s: float
     kept: dict[int, bytes] = {}
     stopped: bool = False
+    lanes: dict[str, Summary] = {}
+    start_s: float = 0.0
+    trips: list[Trip] = []
 
     @property
     def lost(self) -> int:
@@ -63,14 +70,16 @@ class _Book:
         self.latency, self.lag = Histogram(), Histogram()
         self.statuses: Counter[str] = Counter()
         self.kept: dict[int, bytes] = {}
-        self.under_way: dict[str, tuple[float, int]] = {}
+        self.lanes: defaultdict[str, Histogram] = defaultdict(Histogram)
+        self.under_way: dict[str, tuple[Trip, int]] = {}
+        self.trips: list[Trip] = []
         self.answers: list[float] = []
         self.changed = threading.Event()
         self._keep = keep
 
     def sent(self, frame: FrameMessage, place: int, due_s: float) -> None:
         """Note a frame that is about to be sent."""
-        self.under_way[frame.id] = due_s, place
+        self.under_way[frame.id] = begun(frame, due_s), place
         self.lag.add(nanoseconds(time.monotonic() - due_s))
 
     def answered(self, answer: Answer) -> None:
@@ -78,8 +87,11 @@ class _Book:
         found = self.under_way.pop(answer.frame_id, None)
         if found is None:
             return
-        due_s, place = found
-        self.latency.add(nanoseconds(answer.at_s - due_s))
+        trip, place = found
+        latency_ns = nanoseconds(answer.at_s - trip.due_s)
+        self.latency.add(latency_ns)
+        self.lanes[trip.lane].add(latency_ns)
+        self.trips.append(ended(trip, answer))
         self.statuses[answer.status] += 1
         self.answers.append(answer.at_s)
         if self._keep:
@@ -109,6 +121,9 @@ class _Book:
             statuses=dict(self.statuses),
             cpu_s=cpu_s,
             kept=self.kept,
+            lanes={lane: Summary.of(found) for lane, found in dict(self.lanes).items()},
+            start_s=start_s,
+            trips=[*self.trips, *(trip for trip, _ in list(self.under_way.values()))],
         )
 
 
@@ -127,7 +142,8 @@ class Generator:
 
     def open_loop(
         self,
-        schedule: Iterator[float],
+        schedule: Iterable[float],
+        picks: Iterable[Pick] = repeat(ANY),
         *,
         budget_ms: float,
         drain_s: float = 10.0,
@@ -136,17 +152,18 @@ class Generator:
     ) -> Outcome:
         """Send a frame at each due time; then wait at most `drain_s` for the answers.
 
-        `budget_ms` is each frame's deadline after its due time. The schedule must end. The rate
-        is that of the answers from the start of the run to the last answer. With `most_under_way`
-        the run ends where so many frames have no answer yet: the rate is far too high.
+        `picks` says which frame each is. `budget_ms` is a frame's deadline after its due time
+        where its pick has none. The schedule must end. The rate is that of the answers from the
+        start of the run to the last answer. With `most_under_way` the run ends where so many
+        frames have no answer yet: the rate is far too high.
         """
         book = self._book = _Book(keep=keep)
         cpu_s, sent, stopped = time.process_time(), 0, False
         start_s = time.monotonic() + WAIT_S
-        for due_s in schedule:
+        for due_s, pick in zip(schedule, picks, strict=False):
             if stopped := most_under_way is not None and len(book.under_way) >= most_under_way:
                 break
-            self._send(book, start_s + due_s, budget_ms)
+            self._send(book, start_s + due_s, budget_ms, pick)
             sent += 1
         book.wait_below(1, time.monotonic() + drain_s)
         stop_s = max(book.answers, default=start_s) + 1e-6
@@ -163,6 +180,7 @@ class Generator:
         budget_ms: float,
         drain_s: float = 30.0,
         keep: bool = False,
+        pick: Pick = ANY,
     ) -> Outcome:
         """Keep `outstanding` frames under way for `warm_s` and then `seconds`: the offline rate.
 
@@ -172,18 +190,19 @@ class Generator:
         cpu_s, sent = time.process_time(), 0
         start_s = time.monotonic() + warm_s
         stop_s = start_s + seconds
-        while (now_s := time.monotonic()) < stop_s:
+        while time.monotonic() < stop_s:
             if book.wait_below(outstanding, stop_s):
-                self._send(book, now_s, budget_ms)
+                # due now that there is room: the wait for it is the loop's own, and no lag
+                self._send(book, time.monotonic(), budget_ms, pick)
                 sent += 1
         spent_s = time.process_time() - cpu_s
         book.wait_below(1, time.monotonic() + drain_s)
         return book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent_s)
 
-    def _send(self, book: _Book, due_s: float, budget_ms: float) -> None:
+    def _send(self, book: _Book, due_s: float, budget_ms: float, pick: Pick) -> None:
         # made before it is due, so that the making is not part of the lag
         due_ns = time.time_ns() + round((due_s - time.monotonic()) * 1e9)
-        place, frame = self._frames.next(due_ns, budget_ms)
+        place, frame = self._frames.next(due_ns, budget_ms, pick)
         if (wait_s := due_s - time.monotonic()) > 0:
             time.sleep(wait_s)
         book.sent(frame, place, due_s)

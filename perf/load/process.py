@@ -1,47 +1,70 @@
-"""The generator in a process of its own, so that it shares no interpreter with what is measured."""
+"""The generator in a process of its own, so that it shares no interpreter with what is measured.
+
+What it can be told to do is in `orders`.
+"""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from itertools import tee
 from multiprocessing.connection import Connection
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from engine.messages import FrameMessage
-from perf.load import schedule
-from perf.load.frames import SERIES, Frames
+from perf.load.frames import SERIES, Frames, Pick
 from perf.load.generator import Generator, Outcome
-from perf.load.target import Kafka, Null, Target, TargetFailed
+from perf.load.orders import (
+    Backlog,
+    Burst,
+    Clocks,
+    Constant,
+    OpenLoop,
+    Order,
+    Poisson,
+    Scanner,
+    Together,
+    Trace,
+)
+from perf.load.target import Null, Target, TargetFailed
 
+__all__ = [
+    "Backlog",
+    "Burst",
+    "Clocks",
+    "Constant",
+    "Loader",
+    "OpenLoop",
+    "Order",
+    "Poisson",
+    "Scanner",
+    "Together",
+    "Trace",
+    "Where",
+]
+
+Samples = Sequence[FrameMessage] | Mapping[str, Sequence[FrameMessage]]
 START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 30.0
 NICE = -5  # where that is allowed: the generator's punctuality is part of what is measured
 
 
-class Poisson(NamedTuple):
-    """An open loop of independent arrivals."""
+class Where(NamedTuple):
+    """Where a load goes: `target` is null, kafka, dicom or triton; addresses are host:port.
 
-    rate_hz: float
-    seconds: float
-    seed: int
-    budget_ms: float
-    drain_s: float = 10.0
-    keep: bool = False
-    most_under_way: int | None = None
+    Answers to kafka and dicom come from `broker`; triton needs no broker.
+    """
 
-
-class Backlog(NamedTuple):
-    """A closed loop of `outstanding` frames: as fast as the target can."""
-
-    outstanding: int
-    seconds: float
-    warm_s: float
-    budget_ms: float
-    drain_s: float = 30.0
-    keep: bool = False
+    target: str
+    broker: str = ""
+    gateway: str = ""
+    triton: str = ""
+    model: str = "unet-lv"
+    associations: int = 8
+    ae_title: str = "SCANSTREAM"
 
 
 class Failed(NamedTuple):
@@ -51,18 +74,22 @@ class Failed(NamedTuple):
 
 
 class Loader:
-    """`with Loader(broker, messages) as loader: loader.run(order)`; no broker is the null target.
+    """`with Loader(where, samples) as loader: loader.run(order)`.
 
-    Raises `TargetFailed` with the process's own words when it fails.
+    An address alone is that of a broker, and None is the null target. `samples` are frames, in
+    groups by kind where orders ask for kinds. Raises `TargetFailed` with the process's own words
+    when it fails.
     """
 
     def __init__(
-        self, broker: str | None, messages: Sequence[FrameMessage], *, series: int = SERIES
+        self, where: Where | str | None, samples: Samples, *, series: int = SERIES
     ) -> None:
+        if not isinstance(where, Where):
+            where = Where("kafka", broker=where) if where else Where("null")
         context = multiprocessing.get_context("spawn")  # threads of Kafka clients survive no fork
         self._here, there = context.Pipe()
         self._child = context.Process(
-            target=_serve, args=(there, broker, list(messages), series), daemon=True
+            target=_serve, args=(there, where, samples, series), daemon=True
         )
         self._there = there
 
@@ -96,7 +123,7 @@ class Loader:
         finally:
             self._end()
 
-    def run(self, order: Poisson | Backlog) -> Outcome:
+    def run(self, order: Order) -> Outcome:
         """Carry out one run; return what it gave."""
         self._here.send(order)
         outcome = self._answer(3 * order.seconds + order.drain_s + 60.0)
@@ -122,14 +149,12 @@ class Loader:
         return answer
 
 
-def _serve(
-    connection: Connection, broker: str | None, messages: list[FrameMessage], series: int
-) -> None:
+def _serve(connection: Connection, where: Where, samples: Samples, series: int) -> None:
     """Connect, then carry out orders until None comes."""
     try:
         _hurry()
-        target: Target = Kafka(broker) if broker else Null()
-        generator = Generator(target, Frames(messages, series=series))
+        frames = Frames(samples, series=series)
+        generator = Generator(_target(where, frames.samples), frames)
         connection.send("ready")
         while (order := connection.recv()) is not None:
             connection.send(_run(generator, order))
@@ -139,6 +164,31 @@ def _serve(
         connection.send(Failed(traceback.format_exc()))
 
 
+def _target(where: Where, samples: Sequence[FrameMessage]) -> Target:
+    """Return the target; only its own clients are imported, which take a second or more."""
+    if where.target == "null":
+        return Null()
+    if where.target == "kafka":
+        from perf.load.target_kafka import Kafka
+
+        return Kafka(where.broker)
+    if where.target == "dicom":
+        from perf.load.target_dicom import Dicom
+
+        return Dicom(
+            where.gateway,
+            where.broker,
+            samples,
+            associations=where.associations,
+            ae_title=where.ae_title,
+        )
+    if where.target == "triton":
+        from perf.load.target_triton import Triton
+
+        return Triton(where.triton, where.model)
+    raise TargetFailed(f"no target {where.target!r}: there are null, kafka, dicom and triton")
+
+
 def _hurry() -> None:
     try:
         os.nice(NICE)
@@ -146,9 +196,17 @@ def _hurry() -> None:
         return  # an ordinary user may not; `lag_ms` tells whether it mattered
 
 
-def _run(generator: Generator, order: Poisson | Backlog) -> Outcome:
+def _run(generator: Generator, order: Order) -> Outcome:
     if isinstance(order, Backlog):
-        return generator.backlog(**order._asdict())
-    given = order._asdict()
-    arrivals = schedule.poisson(given.pop("rate_hz"), given.pop("seed"))
-    return generator.open_loop(schedule.until(arrivals, given.pop("seconds")), **given)
+        given = order._asdict()
+        pick = Pick(given.pop("kind"), given.pop("lane"))
+        return generator.backlog(pick=pick, **given)
+    times, picks = tee(order.due())
+    return generator.open_loop(
+        (due.at_s for due in times),
+        (due.pick for due in picks),
+        budget_ms=order.budget_ms,
+        drain_s=order.drain_s,
+        keep=order.keep,
+        most_under_way=order.most_under_way,
+    )

@@ -6,8 +6,9 @@ the moments in which it happens to be well (coordinated omission).
 
 from __future__ import annotations
 
+import heapq
 import random
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import count, takewhile
 from pathlib import Path
 
@@ -58,6 +59,20 @@ def trace(path: Path) -> Iterator[float]:
         yield last
 
 
+def clocks(rates_hz: Sequence[float], seed: int) -> Iterator[tuple[float, int]]:
+    """Yield the ticks of clocks of these rates, in the order of time: when, and of which clock.
+
+    Each clock begins at a moment of its first period that is drawn at random. Scanners that were
+    switched on at one moment would send at one moment for ever.
+    """
+    for rate_hz in rates_hz:
+        _check(rate_hz)
+    rng = random.Random(seed)
+    return heapq.merge(
+        *(_ticks(number, rate_hz, rng.random()) for number, rate_hz in enumerate(rates_hz))
+    )
+
+
 def until(schedule: Iterator[float], seconds: float) -> Iterator[float]:
     """Yield the due times before `seconds`."""
     return takewhile(lambda due_s: due_s < seconds, schedule)
@@ -68,6 +83,10 @@ def _poisson(rng: random.Random, rate_hz: float) -> Iterator[float]:
     while True:
         due_s += rng.expovariate(rate_hz)
         yield due_s
+
+
+def _ticks(clock: int, rate_hz: float, phase: float) -> Iterator[tuple[float, int]]:
+    return (((number + phase) / rate_hz, clock) for number in count())
 
 
 def _check(rate_hz: float) -> None:

@@ -1,20 +1,15 @@
-"""Where a load goes, and where its answers come from."""
+"""Where a load goes, and where its answers come from: the protocol, and the null target.
+
+The others are in `target_kafka`, `target_dicom` and `target_triton`.
+"""
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-import msgspec
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
-
-from engine.messages import DEAD_LETTER, RESULTS, TOPIC_OF_LANE, FrameMessage
-
-CONFIRM_S = 10.0
-POLL_S = 0.02
-RECORDS_A_POLL = 64
+from engine.messages import FrameMessage
 
 
 class Answer(NamedTuple):
@@ -63,136 +58,3 @@ class Null:
 
     def close(self) -> None:
         """Nothing is open."""
-
-
-class _Named(msgspec.Struct):
-    id: str
-
-
-class _Record(msgspec.Struct):
-    """The part of a result, or of a dead letter, that a load needs."""
-
-    frame: _Named | None = None
-    status: str = "dead-letter"
-
-
-class Kafka:
-    """Frames as the gateway publishes them, results as a consumer reads them.
-
-    confluent-kafka does the work of both in C, on threads of its own, so that the generator is not
-    what is measured. Answers to frames of others are passed on too; the generator knows its own.
-    """
-
-    def __init__(self, broker: str) -> None:
-        self._broker = broker
-        self._refused: list[str] = []
-        self._stop = threading.Event()
-        self._failure: Exception | None = None
-        self._decode = msgspec.json.Decoder(_Record).decode
-
-    def start(self, answered: Answered) -> None:
-        """Connect, and read results and dead letters from here on."""
-        self._producer = Producer(
-            {
-                "bootstrap.servers": self._broker,
-                "acks": "all",
-                "linger.ms": 0,
-                "message.max.bytes": 16 * 1024 * 1024,
-                "queue.buffering.max.kbytes": 1024 * 1024,
-                "message.timeout.ms": int(CONFIRM_S * 1000),
-                "log_level": 0,
-            }
-        )
-        try:
-            self._consumer = self._subscribed()
-        except KafkaException as error:
-            raise TargetFailed(f"{self._broker} does not answer: {error.args[0].name()}") from error
-        self._reader = threading.Thread(target=self._read, args=(answered,), daemon=True)
-        self._reader.start()
-
-    def send(self, frame: FrameMessage) -> None:
-        """Queue one record; a queue that is full is the generator's lag, and counted as such."""
-        if self._failure is not None:
-            raise TargetFailed(f"results cannot be read: {self._failure}") from self._failure
-        key, value, headers = frame.to_kafka()
-        topic = TOPIC_OF_LANE[frame.lane]
-        while True:
-            try:
-                self._producer.produce(
-                    topic, value=value, key=key, headers=dict(headers), on_delivery=self._delivered
-                )
-            except BufferError:
-                self._producer.poll(POLL_S)
-                continue
-            break
-        self._producer.poll(0)
-
-    def close(self) -> None:
-        """Wait for the confirmations, and stop reading."""
-        unsent = self._producer.flush(CONFIRM_S)
-        self._stop.set()
-        self._reader.join()
-        self._consumer.close()
-        if self._failure is not None:
-            raise TargetFailed(f"results could not be read: {self._failure}") from self._failure
-        if unsent or self._refused:
-            why = ", ".join(sorted(set(self._refused)))
-            raise TargetFailed(
-                f"the broker confirmed all but {unsent + len(self._refused)} frames: {why}"
-            )
-
-    def _subscribed(self) -> Consumer:
-        """Return a consumer at the ends of the topics of answers."""
-        consumer = Consumer(
-            {
-                "bootstrap.servers": self._broker,
-                "group.id": "perf-load",  # librdkafka wants one; no offset is ever committed
-                "enable.auto.commit": False,
-                "fetch.wait.max.ms": 50,
-                "log_level": 0,
-            }
-        )
-        ends = []
-        for topic in (RESULTS, DEAD_LETTER):
-            known = consumer.list_topics(topic, timeout=CONFIRM_S).topics[topic]
-            for number in known.partitions:
-                at = TopicPartition(topic, number)
-                _, at.offset = consumer.get_watermark_offsets(at, timeout=CONFIRM_S)
-                ends.append(at)
-        if not ends:
-            raise TargetFailed(f"{self._broker} has no topic {RESULTS}")
-        consumer.assign(ends)
-        return consumer
-
-    def _delivered(self, error: KafkaError | None, _: Any) -> None:
-        if error is not None:
-            self._refused.append(error.name())
-
-    def _read(self, answered: Answered) -> None:
-        try:
-            while not self._stop.is_set():
-                records = next_records(self._consumer)
-                at_s = time.monotonic()
-                for record in records:
-                    if (answer := self._answer(record, at_s)) is not None:
-                        answered(answer)
-        except Exception as error:  # told by whoever sends or closes next
-            self._failure = error
-
-    def _answer(self, record: Message, at_s: float) -> Answer | None:
-        if (error := record.error()) is not None:
-            raise KafkaException(error)
-        value = record.value() or b""
-        found = self._decode(value)
-        return Answer(found.frame.id, at_s, found.status, value) if found.frame else None
-
-
-def next_records(consumer: Consumer) -> list[Message]:
-    """Wait at most `POLL_S` for a record; return it as soon as it is there, with what lies behind.
-
-    `consume(many, timeout)` alone returns only when all of them are there or the time is up: every
-    answer would be seen up to `POLL_S` late (measured: 10 ms in the median).
-    """
-    if (first := consumer.poll(POLL_S)) is None:
-        return []
-    return [first, *consumer.consume(RECORDS_A_POLL - 1, timeout=0)]

@@ -20,7 +20,8 @@ from perf.load.generator import Generator, Outcome
 from perf.load.process import Backlog, Loader, Poisson
 from perf.load.recorder import Histogram, Summary, nanoseconds
 from perf.load.stacks import Side
-from perf.load.target import POLL_S, Answer, Answered, Null, TargetFailed, next_records
+from perf.load.target import Answer, Answered, Null, TargetFailed
+from perf.load.target_kafka import POLL_S, next_records
 
 PIXELS = np.zeros((8, 8), np.uint16)
 SAMPLES = [codecs.message(PIXELS, codecs.NATIVE), codecs.message(PIXELS + 1, codecs.NATIVE)]

@@ -7,7 +7,6 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
-from confluent_kafka import Consumer, Producer, TopicPartition
+from echo import Echo
 
 from engine.config import Settings
 from engine.decode import decode
 from engine.local.broker import Broker
 from engine.local.stack import create_topics
-from engine.messages import DEAD_LETTER, FRAMES, RESULTS, FrameMessage, Mask
+from engine.messages import Mask
 from engine.postprocess import decode_mask
 from engine.training.evaluate import dice
 from perf.baselines import decode as codecs
@@ -211,49 +210,6 @@ def test_the_curve_is_a_picture_with_its_points(tmp_path: Path) -> None:
         (60.0, True),
         (80.0, False),
     ]
-
-
-class Echo:
-    """Answers every frame on the broker with a result, as a worker does; every fifth is dead."""
-
-    def __init__(self, address: str) -> None:
-        common = {"bootstrap.servers": address, "log_level": 0}
-        self._producer = Producer(common)
-        options = {"group.id": "echo", "enable.auto.commit": False, "fetch.wait.max.ms": 10}
-        self._consumer = Consumer({**common, **options})
-        known = self._consumer.list_topics(FRAMES, timeout=10).topics[FRAMES].partitions
-        self._consumer.assign([TopicPartition(FRAMES, number, 0) for number in known])
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._run)
-        self.taken: list[FrameMessage] = []
-
-    def __enter__(self) -> Echo:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._consumer.close()
-        self._producer.flush(5)
-
-    def _run(self) -> None:
-        while not self._stop.is_set():
-            for message in self._consumer.consume(32, timeout=0.05):
-                if message.error() is None:
-                    self._answer(message.value() or b"", message.headers())
-            self._producer.poll(0)
-
-    def _answer(self, value: bytes, headers: Any) -> None:
-        frame = FrameMessage.from_kafka(value, headers)
-        self.taken.append(frame)
-        about: dict[str, Any] = {"frame": {"id": frame.id}}
-        dead = len(self.taken) % 5 == 0
-        if not dead:
-            about["status"] = "ok"
-        topic = DEAD_LETTER if dead else RESULTS
-        for _ in range(2):  # delivery is at least once
-            self._producer.produce(topic, value=json.dumps(about), key=b"k")
 
 
 @pytest.fixture

@@ -1,0 +1,1 @@
+"""`perf report` and `perf diff`: a run as a page for people, and two runs beside each other."""
