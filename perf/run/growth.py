@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from perf.run.stack import BROKERS, Loaded
 from perf.soak.usage import Window, grown, shared_mib, usage
 
@@ -32,7 +34,7 @@ class Growth:
                 answered=0,
                 p50_ms=0.0,
                 p99_ms=0.0,
-                shared_mib=shared_mib(),
+                shared_mib=shared_mib([os.getpid()]),
                 servers=servers,
             )
         )

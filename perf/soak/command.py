@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import sys
 import tempfile
 import time
@@ -111,7 +112,7 @@ def _window(stack: LocalStack, outcome: Outcome, at_s: float) -> Window:
         answered=outcome.answered - outcome.statuses.get("dead-letter", 0),
         p50_ms=outcome.latency_ms.p50,
         p99_ms=outcome.latency_ms.p99,
-        shared_mib=shared_mib(),
+        shared_mib=shared_mib([os.getpid()]),
         servers={one.name: usage(one.pid) for one in stack.servers if one.pid},
     )
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections.abc import Container, Iterable
 from pathlib import Path
 from statistics import median
 
@@ -14,6 +15,8 @@ from perf.load.processor import trees
 MIB = 1 << 20
 GROWTH = 0.02  # of memory, and `ROOM_MIB` on top: caches and allocators settle slowly
 ROOM_MIB = 8.0
+# A worker's regions and those of Triton's Python backend: both name a process.
+_MAKER = re.compile(rf"{PREFIX}(?:-\d+-|_stub_)(\d+)")
 FEW = 2  # file handles or threads: a connection that is just being made
 
 
@@ -56,15 +59,27 @@ def usage(pid: int) -> Usage:
     return Usage(round(memory / MIB, 2), files, threads)
 
 
-def shared_mib() -> float:
-    """Return how much shared memory lies under our prefix."""
-    sizes = 0
+def shared_mib(pids: Iterable[int]) -> float:
+    """Return how much shared memory lies under our prefix, but that of living others.
+
+    `pids` are the roots of what is watched. A region's name holds the process that made it; one
+    that a dead process has left behind counts, one of another stack on this machine does not.
+    """
+    ours, sizes = set(trees(pids)), 0
     for path in FOLDER.glob(f"{PREFIX}*"):
         try:
-            sizes += path.stat().st_size
+            if not _others(path.name, ours):
+                sizes += path.stat().st_size
         except OSError:
             continue
     return round(sizes / MIB, 2)
+
+
+def _others(name: str, ours: Container[int]) -> bool:
+    made = _MAKER.match(name)
+    if made is None:
+        return False
+    return int(made[1]) not in ours and Path(f"/proc/{made[1]}/stat").exists()
 
 
 def grown(windows: list[Window], *, exempt: Iterable[str] = ()) -> list[str]:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from perf.soak.picture import draw
-from perf.soak.usage import Usage, Window, grown, usage
+from perf.soak.usage import FOLDER, PREFIX, Usage, Window, grown, shared_mib, usage
 
 
 def window(number: int, *, memory: float = 300.0, files: int = 40, shared: float = 8.0) -> Window:
@@ -27,6 +27,17 @@ def window(number: int, *, memory: float = 300.0, files: int = 40, shared: float
 
 def test_a_flat_run_has_not_grown() -> None:
     assert grown([window(number) for number in range(20)], exempt=["broker"]) == []
+
+
+def test_shared_memory_of_another_living_stack_is_not_ours() -> None:
+    before = shared_mib([os.getpid()])
+    for pid, counts in ((os.getpid(), True), (os.getppid(), False), (4_194_305, True)):
+        region = FOLDER / f"{PREFIX}-0-{pid}-feedbeef-0"
+        region.write_bytes(bytes(1 << 20))
+        try:
+            assert shared_mib([os.getpid()]) - before == pytest.approx(1.0 if counts else 0.0)
+        finally:
+            region.unlink()
 
 
 def test_caches_that_fill_at_the_start_are_no_growth() -> None:
