@@ -59,6 +59,9 @@ def _run(settings: Settings, lane: Lane | None) -> int:
     from streams.reach import wait_for_broker
 
     warnings.simplefilter("ignore")  # pydicom's warnings quote identifiers
+    logging.basicConfig(  # until Faust's own begins
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(name)s %(message)s"
+    )
     shown = Shown("worker" if lane else "series", settings)
     shown.start()  # while the broker is waited for, it is seen to live and not to be ready
     wait_for_broker(settings)

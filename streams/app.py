@@ -122,7 +122,7 @@ class _Life:
             asyncio.get_running_loop(),
             {
                 "broker": broker_check(self._app),
-                "group": member_check(lambda: self._assigned),
+                "group": member_check(lambda: self._assigned, "no partitions were assigned yet"),
                 "triton": triton_check(lambda: models.clients),
             },
         )

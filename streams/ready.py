@@ -28,12 +28,12 @@ def broker_check(app: faust.App) -> Check:
     return check
 
 
-def member_check(is_member: Callable[[], bool]) -> Check:
-    """Return the check that the consumer group has given this process its share once."""
+def member_check(has_its_share: Callable[[], bool], missing: str) -> Check:
+    """Return the check that the consumer group has given this process its share."""
 
     async def check() -> None:
-        if not is_member():
-            raise BrokerUnavailable("no partitions were assigned yet")
+        if not has_its_share():
+            raise BrokerUnavailable(missing)
 
     return check
 

@@ -11,7 +11,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, get_args
 
 import faust
 import msgspec
@@ -24,7 +24,7 @@ from engine.observe.role import Shown
 from engine.observe.series import SeriesNotes
 from engine.postprocess.book import SeriesBook, SeriesKey, alerts_of, frame_alerts
 from engine.postprocess.cine import cine_frame
-from engine.series import ALERTS, SERIES, Alert, CineFrame
+from engine.series import ALERTS, SERIES, Alert, AlertKind, CineFrame
 from streams.base import new_app, tell_ready
 from streams.ready import broker_check, member_check
 from streams.sending import confirmed, raw_topic, send_confirmed
@@ -68,9 +68,9 @@ def make_app(settings: Settings, shown: Shown | None = None) -> faust.App:
 
     @app.agent(raw_topic(app, RESULTS), name="series")  # type: ignore[untyped-decorator]
     async def measure(stream: Any) -> None:
+        table_is_ours = member_check(lambda: desk.recovered, "the table is not recovered")
         shown.health.attach(
-            asyncio.get_running_loop(),
-            {"broker": broker_check(app), "group": member_check(lambda: desk.recovered)},
+            asyncio.get_running_loop(), {"broker": broker_check(app), "group": table_is_ours}
         )
         async for event in stream.noack().events():
             await desk.take(event)
@@ -100,7 +100,7 @@ class SeriesDesk:
         self._sought_s: dict[Any, float] = {}
         self._book = SeriesBook(quiet_s=settings.series_quiet_s, expiry_s=settings.series_expiry_s)
         self._notes = notes or SeriesNotes()
-        self._notes.watch(lambda: len(self._book))
+        self._notes.watch(lambda: len(self._book), get_args(AlertKind))
 
     @property
     def recovered(self) -> bool:

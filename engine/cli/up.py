@@ -118,6 +118,12 @@ def _as_text(stack: LocalStack) -> str:
         f"  {server.name:<14}ready  pid {server.pid:<8}{where.get(server.name, '')}".rstrip()
         for server in stack.servers
     ]
+    shown = {server.name: getattr(server, "metrics_port", 0) for server in stack.servers}
+    lines += [
+        f"  {name:<14}metrics at http://127.0.0.1:{port}/metrics"
+        for name, port in shown.items()
+        if port
+    ]
     mine = Settings.load()
     given = "".join(
         f"SCANSTREAM_{name.upper()}={getattr(settings, name)} "

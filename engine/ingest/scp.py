@@ -128,8 +128,8 @@ class Gateway:
 
     def _store_and_publish(self, event: Any) -> int:
         origin = self._origin(event)
-        data = event.encoded_dataset(include_meta=False)
         began_s = time.perf_counter()
+        data = event.encoded_dataset(include_meta=False)
         status = self._answered(event, data, origin)
         reason = "" if status == SUCCESS else REASONS.get(status, "refused")
         self._notes.stored(origin.lane, len(data), time.perf_counter() - began_s, reason)

@@ -43,6 +43,11 @@ class Role(Server):
         self._words = words
         self._ready_file = (folder / f"{name}.ready").resolve()
 
+    @property
+    def metrics_port(self) -> int:
+        """Where it shows itself, once it starts; 0: nowhere."""
+        return self.settings.metrics_port
+
     def _make_child(self) -> Child:
         self._ready_file.unlink(missing_ok=True)
         return Child(
@@ -212,6 +217,7 @@ class LocalStack:
         if first := self.settings.metrics_port:  # each needs a port of its own
             for port, role in enumerate(self._roles, first):
                 role.settings = replace(role.settings, metrics_port=port)
+            self.triton.metrics_port = first + len(self._roles)
 
     def _role(self, name: str, words: list[str], ports: Sequence[int | None] = ()) -> Role:
         return Role(name, words, self.folder, self.settings, ports=ports)

@@ -51,6 +51,7 @@ class Triton(Server):
         super().__init__(folder, [port, None])
         self.repository = repository
         self.settings = settings
+        self.metrics_port = 0  # of its own metrics (`nv_inference_*`); 0: off
 
     @property
     def address(self) -> str:
@@ -80,7 +81,7 @@ class Triton(Server):
             f"--grpc-port={self.ports[0]}",
             f"--http-address={HOST}",
             f"--http-port={self.ports[1]}",
-            "--allow-metrics=false",
+            *self._metrics(),
         ]
         return Child(
             self.name,
@@ -90,6 +91,12 @@ class Triton(Server):
             grace_s=3.0,
             sweep=prefix,
         )
+
+    def _metrics(self) -> list[str]:
+        if not self.metrics_port:
+            return ["--allow-metrics=false"]
+        where = [f"--metrics-address={HOST}", f"--metrics-port={self.metrics_port}"]
+        return ["--allow-gpu-metrics=false", "--allow-cpu-metrics=false", *where]
 
     def _is_ready(self) -> bool:
         # Strict readiness answers 200 only when every model is loaded, and the server opens HTTP

@@ -13,6 +13,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 from prometheus_client import make_wsgi_app
 
 from engine.config import Settings
+from engine.errors import ConfigError
 from engine.observe.health import OK, Health
 from engine.observe.instruments import Instruments
 
@@ -44,10 +45,7 @@ class _Server(ThreadingMixIn, WSGIServer):
 
 
 class Endpoint:
-    """Serves a process's metrics and health at `metrics_host`:`metrics_port`, off where that is 0.
-
-    What fails here is logged; the process goes on without.
-    """
+    """Serves a process's metrics and health at `metrics_host`:`metrics_port`."""
 
     def __init__(self, settings: Settings, health: Health, instruments: Instruments) -> None:
         self._address = (settings.metrics_host, settings.metrics_port)
@@ -61,13 +59,19 @@ class Endpoint:
         return None if self._server is None else self._server.server_port
 
     def start(self) -> None:
-        """Listen, and answer in a thread of its own."""
+        """Listen, and answer in a thread of its own.
+
+        Raises `ConfigError` where it cannot: a process that nobody sees, or whose probes another
+        one answers, is found out too late. It has taken no frame yet.
+        """
         host, port = self._address
         try:
             self._server = make_server(host, port, self._answer, _Server, _Handler)
         except OSError as error:
-            log.error("no metrics at %s:%d: %s; goes on without", host, port, error.strerror)
-            return
+            raise ConfigError(
+                f"cannot listen on {host}:{port} for metrics and probes: {error.strerror};"
+                " give each process of a host its own `metrics_port` (0: off)"
+            ) from None
         threading.Thread(target=self._server.serve_forever, name="metrics", daemon=True).start()
         log.info("metrics and health at http://%s:%d", host, self.port)
 

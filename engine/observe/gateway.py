@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from typing import get_args
 
 from engine.messages import FrameMessage, Lane
 from engine.observe.instruments import Instruments, harmless
 from engine.observe.spans import Spans
+
+# What a refused object is answered with, in the words of the gateway's log.
+REFUSALS = ("out-of-resources", "data-set-does-not-match", "cannot-understand")
 
 
 class GatewayNotes:
@@ -16,6 +20,12 @@ class GatewayNotes:
     def __init__(self, instruments: Instruments | None = None, spans: Spans | None = None) -> None:
         self._instruments = instruments
         self._spans = spans
+        if instruments is not None:
+            for lane in get_args(Lane):
+                instruments.begin("scanstream_gateway_objects_total", lane)
+                instruments.begin("scanstream_gateway_frames_total", lane)
+            for reason in REFUSALS:
+                instruments.begin("scanstream_gateway_refused_total", reason)
 
     @harmless
     def stored(self, lane: Lane, size: int, seconds: float, refused: str) -> None:

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, ParamSpec
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+)
 
 from engine.observe.table import TABLE, Metric, Role
 
@@ -36,6 +43,8 @@ class Instruments:
     """
 
     def __init__(self, role: Role) -> None:
+        # else each counter and histogram has a series more, which says when it was born
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         ProcessCollector(registry=self.registry)  # processor seconds, memory, open files
         self._metrics = {one.name: _make(one, self.registry) for one in TABLE[role]}

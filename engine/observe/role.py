@@ -19,13 +19,15 @@ class Shown:
     def __init__(self, role: Role, settings: Settings) -> None:
         self.health = Health()
         self.instruments = Instruments(role) if settings.metrics_port else None
-        self.spans: Spans | None = to_collector(settings, f"scanstream-{role}")
+        self.spans: Spans | None = None
+        if role != "series":  # what it does is not done for one frame
+            self.spans = to_collector(settings, f"scanstream-{role}")
         self._endpoint: Endpoint | None = None
         if self.instruments is not None:
             self._endpoint = Endpoint(settings, self.health, self.instruments)
 
     def start(self) -> None:
-        """Begin to answer over HTTP."""
+        """Begin to answer over HTTP; raise `ConfigError` where it cannot listen."""
         if self._endpoint is not None:
             self._endpoint.start()
 

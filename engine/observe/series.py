@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from engine.observe.instruments import Instruments, harmless
 
@@ -15,7 +15,7 @@ class SeriesNotes:
 
     @harmless
     def taken(self) -> None:
-        """Note a result that is in the measures."""
+        """Note a result that was read, whether or not there is something in it to measure."""
         if self._instruments is not None:
             self._instruments.count("scanstream_series_results_total")
 
@@ -31,7 +31,9 @@ class SeriesNotes:
         if self._instruments is not None:
             self._instruments.count("scanstream_series_alerts_total", kind)
 
-    def watch(self, remembered: Callable[[], int]) -> None:
-        """Let the series that are remembered be counted at every scrape."""
+    def watch(self, remembered: Callable[[], int], kinds: Iterable[str]) -> None:
+        """Let the series that are remembered be counted at every scrape; begin each alert kind."""
         if self._instruments is not None:
+            for kind in kinds:
+                self._instruments.begin("scanstream_series_alerts_total", kind)
             self._instruments.watch("scanstream_series_open", remembered)

@@ -70,7 +70,7 @@ class Spans:
 
     `ratio` is the share of traces that are kept, chosen by the trace's id as OpenTelemetry's
     TraceIdRatioBased does, so that every process keeps the same ones. There is no tracer: a span is
-    known only when it has ended, with its ids, and a tracer would take three times as long.
+    known only when it has ended, and its ids are ours to choose, which a tracer does not offer.
     """
 
     def __init__(self, processor: SpanProcessor, *, service: str, ratio: float = 1.0) -> None:

@@ -142,7 +142,7 @@ GATEWAY = (
         "scanstream_gateway_store_seconds",
         "histogram",
         (),
-        "From a C-STORE request's last byte to its answer",
+        "From a C-STORE request received whole to its answer",
         LATENCY_S,
     ),
     Metric(
@@ -158,7 +158,7 @@ SERIES = (
         "scanstream_series_results_total",
         "counter",
         (),
-        "Results taken into the measures",
+        "Results read, repeats too, whether or not there was something to measure",
     ),
     Metric(
         "scanstream_series_published_total",

@@ -13,6 +13,10 @@ from engine.observe.spans import Spans
 
 STATES = ("closed", "open", "half-open")
 STATUSES = ("ok", "degraded", "unrouted", "dead-letter")
+REASONS = (  # of dead letters: `FrameError` and its kinds, and what `streams.worker` adds
+    *("bad-message", "claim-unreadable", "decode-failed", "enhance-failed", "frame-error"),
+    *("internal-error", "result-too-large"),
+)
 
 
 class InFlight(Protocol):
@@ -46,6 +50,8 @@ class WorkerNotes:
                 instruments.begin("scanstream_frames_total", lane, status)
             for stage in STAGES:
                 instruments.begin("scanstream_stage_seconds", stage, lane)
+            for reason in REASONS:
+                instruments.begin("scanstream_dead_letters_total", reason)
             instruments.begin("scanstream_frame_latency_seconds", lane)
             instruments.begin("scanstream_deadline_missed_total", lane)
 
@@ -100,7 +106,8 @@ class WorkerNotes:
 def _note_result(made: Instruments, result: Result) -> None:
     lane = result.lane
     made.count("scanstream_frames_total", lane, result.status)
-    latency_s = (result.published_ns - result.accepted_ns) / 1e9
+    # A clock behind the gateway's must not make a sum fall: Prometheus takes that for a restart.
+    latency_s = max(0, result.published_ns - result.accepted_ns) / 1e9
     made.observe("scanstream_frame_latency_seconds", latency_s, lane)
     for stage, ms in result.stages_ms.items():
         made.observe("scanstream_stage_seconds", ms / 1e3, stage, lane)

@@ -1,8 +1,8 @@
-"""pynetdicom's own storage SCP, as its documentation has the fastest: the bytes to a file.
+"""pynetdicom's own storage SCP: the bytes of each object to a file, nothing decoded.
 
 `python -m perf.baselines.pynetdicom_scp` listens where the settings `host` and `port` say and
-writes into `store`, without fsync. It decodes nothing. Of what was tried this is the fastest:
-PDUs of any length, and no debug handlers (`_config.LOG_HANDLER_LEVEL`).
+writes into `store`, without fsync. Turned in its favour: PDUs of any length, and none of the
+handlers that describe each PDU for a debug log (`_config.LOG_HANDLER_LEVEL`).
 """
 
 from __future__ import annotations

@@ -23,6 +23,7 @@ from perf.load.trip import Trip, begun, ended
 
 LAG_LIMIT_MS = 5.0
 LAG_SHARE = 0.1
+BUSY = 0.9  # of a core: what it sends and reads goes through one interpreter
 WAIT_S = 0.05
 
 
@@ -33,8 +34,9 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     sent. `rate_hz` are answers a second over `seconds`. `cpu_s` is the generator's own processor
     time. `kept` has the last answer to each frame of the source, by its place there, where asked.
     `stopped` where the run ended early because too many frames were under way. `lanes` has the
-    latencies of each lane. `start_s` is `time.monotonic()`; `trips` are all frames, in the order of
-    their answers, then those without.
+    latencies of each lane. `busy` is the share of a core that the generator used while it sent.
+    `start_s` is `time.monotonic()`; `trips` are all frames, in the order of their answers, then
+    those without.
     """
 
     sent: int
@@ -48,6 +50,7 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     kept: dict[int, bytes] = {}
     stopped: bool = False
     lanes: dict[str, Summary] = {}
+    busy: float = 0.0
     start_s: float = 0.0
     trips: list[Trip] = []
 
@@ -58,6 +61,11 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def was_bottleneck(self) -> bool:
+        """True where it sent too late for the latencies, or could hardly have sent more."""
+        return self.was_late or self.busy > BUSY
+
+    @property
+    def was_late(self) -> bool:
         """True where the generator's own lag is part of what the latencies show."""
         limit_ms = max(LAG_LIMIT_MS, LAG_SHARE * self.latency_ms.p99)
         return self.sent > 0 and not self.lag_ms.p99 <= limit_ms
@@ -77,9 +85,9 @@ class _Book:
         self.changed = threading.Event()
         self._keep = keep
 
-    def sent(self, frame: FrameMessage, place: int, due_s: float) -> None:
+    def sent(self, frame: FrameMessage, place: int, due_s: float, kind: str) -> None:
         """Note a frame that is about to be sent."""
-        self.under_way[frame.id] = begun(frame, due_s), place
+        self.under_way[frame.id] = begun(frame, due_s, kind), place
         self.lag.add(nanoseconds(time.monotonic() - due_s))
 
     def answered(self, answer: Answer) -> None:
@@ -107,7 +115,9 @@ class _Book:
             self.changed.clear()
         return True
 
-    def outcome(self, *, sent: int, start_s: float, stop_s: float, cpu_s: float) -> Outcome:
+    def outcome(
+        self, *, sent: int, start_s: float, stop_s: float, cpu_s: float, busy: float
+    ) -> Outcome:
         """Sum up; the rate is that of the answers between `start_s` and `stop_s`."""
         inside = sum(start_s <= at_s < stop_s for at_s in self.answers)
         seconds = max(stop_s - start_s, 1e-9)
@@ -122,9 +132,27 @@ class _Book:
             cpu_s=cpu_s,
             kept=self.kept,
             lanes={lane: Summary.of(found) for lane, found in dict(self.lanes).items()},
+            busy=busy,
             start_s=start_s,
             trips=[*self.trips, *(trip for trip, _ in list(self.under_way.values()))],
         )
+
+
+class _Spent:
+    """This process's processor time since it was made."""
+
+    def __init__(self) -> None:
+        self._cpu_s, self._at_s = time.process_time(), time.monotonic()
+
+    @property
+    def cpu_s(self) -> float:
+        """Seconds, of all threads."""
+        return time.process_time() - self._cpu_s
+
+    @property
+    def busy(self) -> float:
+        """The share of a core."""
+        return self.cpu_s / max(time.monotonic() - self._at_s, 1e-9)
 
 
 class Generator:
@@ -158,17 +186,19 @@ class Generator:
         frames have no answer yet: the rate is far too high.
         """
         book = self._book = _Book(keep=keep)
-        cpu_s, sent, stopped = time.process_time(), 0, False
+        spent, sent, stopped = _Spent(), 0, False
         start_s = time.monotonic() + WAIT_S
         for due_s, pick in zip(schedule, picks, strict=False):
             if stopped := most_under_way is not None and len(book.under_way) >= most_under_way:
                 break
             self._send(book, start_s + due_s, budget_ms, pick)
             sent += 1
+        busy = spent.busy
         book.wait_below(1, time.monotonic() + drain_s)
         stop_s = max(book.answers, default=start_s) + 1e-6
-        spent_s = time.process_time() - cpu_s
-        outcome = book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent_s)
+        outcome = book.outcome(
+            sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent.cpu_s, busy=busy
+        )
         return msgspec.structs.replace(outcome, stopped=stopped)
 
     def backlog(
@@ -187,7 +217,7 @@ class Generator:
         Closed loop, so its latencies say nothing; its rate is that of the answers in `seconds`.
         """
         book = self._book = _Book(keep=keep)
-        cpu_s, sent = time.process_time(), 0
+        spent, sent = _Spent(), 0
         start_s = time.monotonic() + warm_s
         stop_s = start_s + seconds
         while time.monotonic() < stop_s:
@@ -195,9 +225,9 @@ class Generator:
                 # due now that there is room: the wait for it is the loop's own, and no lag
                 self._send(book, time.monotonic(), budget_ms, pick)
                 sent += 1
-        spent_s = time.process_time() - cpu_s
+        cpu_s, busy = spent.cpu_s, spent.busy
         book.wait_below(1, time.monotonic() + drain_s)
-        return book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=spent_s)
+        return book.outcome(sent=sent, start_s=start_s, stop_s=stop_s, cpu_s=cpu_s, busy=busy)
 
     def _send(self, book: _Book, due_s: float, budget_ms: float, pick: Pick) -> None:
         # made before it is due, so that the making is not part of the lag
@@ -205,5 +235,5 @@ class Generator:
         place, frame = self._frames.next(due_ns, budget_ms, pick)
         if (wait_s := due_s - time.monotonic()) > 0:
             time.sleep(wait_s)
-        book.sent(frame, place, due_s)
+        book.sent(frame, place, due_s, pick.kind)
         self._target.send(frame)

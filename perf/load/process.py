@@ -48,7 +48,8 @@ __all__ = [
 ]
 
 Samples = Sequence[FrameMessage] | Mapping[str, Sequence[FrameMessage]]
-START_TIMEOUT_S, STOP_TIMEOUT_S = 120.0, 30.0
+START_TIMEOUT_S, END_TIMEOUT_S = 120.0, 10.0
+STOP_TIMEOUT_S = 120.0  # a target may take 60 s for its last frames
 NICE = -5  # where that is allowed: the generator's punctuality is part of what is measured
 
 
@@ -68,7 +69,7 @@ class Where(NamedTuple):
 
 
 class Failed(NamedTuple):
-    """The process could not go on; `text` is its traceback."""
+    """The process could not go on; `text` says why, by a traceback where nothing better does."""
 
     text: str
 
@@ -116,11 +117,11 @@ class Loader:
     ) -> None:
         with suppress(OSError):  # where it has ended already, what it said last says why
             self._here.send(None)
-        self._child.join(STOP_TIMEOUT_S)
         try:
-            if error is None and self._here.poll(0):
-                self._answer(0)
+            if error is None:  # frames that were refused are told only now
+                self._answer(STOP_TIMEOUT_S)
         finally:
+            self._child.join(END_TIMEOUT_S)
             self._end()
 
     def run(self, order: Order) -> Outcome:
@@ -160,6 +161,8 @@ def _serve(connection: Connection, where: Where, samples: Samples, series: int) 
             connection.send(_run(generator, order))
         generator.close()
         connection.send("done")
+    except TargetFailed as error:  # its text says what happened: no traceback
+        connection.send(Failed(str(error)))
     except Exception:  # told to the parent, which ends the run with it
         connection.send(Failed(traceback.format_exc()))
 

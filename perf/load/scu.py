@@ -10,6 +10,7 @@ from __future__ import annotations
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from itertools import cycle
 from typing import Any
 
@@ -93,7 +94,9 @@ class Scu:
             self._socket.close()
 
     def abort(self) -> None:
-        """Close the connection under a thread that may wait for an answer."""
+        """End the connection under a thread that may wait for an answer, which then fails."""
+        with suppress(OSError):  # it has ended already
+            self._socket.shutdown(socket.SHUT_RDWR)  # close() alone does not wake who reads
         self._socket.close()
 
     def _negotiate(self, contexts: Sequence[tuple[str, str]], called: str, calling: str) -> None:

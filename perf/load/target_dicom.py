@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Sequence
 from queue import SimpleQueue
 
@@ -67,8 +68,9 @@ class Dicom:
         """Send what is queued, release the associations, and stop reading."""
         for _ in self._threads:
             self._waiting.put(None)
+        end_s = time.monotonic() + CLOSE_S
         for thread in self._threads:
-            thread.join(CLOSE_S)
+            thread.join(max(0.0, end_s - time.monotonic()))
         if any(thread.is_alive() for thread in self._threads):
             self._abort()
             self._failure = self._failure or TargetFailed(

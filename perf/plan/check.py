@@ -121,13 +121,15 @@ def compared(
 
 
 def _searched(run: Run, ceiling_hz: float, objective_ms: float, progress: Progress) -> list[float]:
-    """Return the highest rates by a search, and by searches near it with other seeds."""
+    """Return the highest rates by a search, and by searches near it with other seeds; 0: none."""
     given = {"": run}
     first: dict[str, Search] = highest(
         given, {"": ceiling_hz}, objective_ms=objective_ms, steps=STEPS, progress=progress
     )
     found = [first[""].low]
+    if not found[0]:
+        return found  # none held: there is nothing to search near
     for number in range(1, REPEATS + 1):
         near = again(given, first, first_seed=100 * number, steps=STEPS - 2, progress=progress)
-        found.append(near[""].low)
+        found.append(near[""].low)  # where none of these held, an upper bound
     return found

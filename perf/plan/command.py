@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     except (CostsUnreadable, TooFewCores) as error:
         print(f"perf plan: {error}", file=sys.stderr)
         return 2
-    except (EngineError, TargetFailed) as error:
+    except (EngineError, TargetFailed, OSError) as error:
         print(f"perf plan: {error}", file=sys.stderr)
         return 1
 
@@ -74,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
 def _measure(args: argparse.Namespace) -> int:
     from perf.plan.measure import measure  # brings up what only this needs
 
+    args.costs.parent.mkdir(parents=True, exist_ok=True)  # now, not after minutes
     found = measure(_say)
     found.save(args.costs)
     _say(f"wrote {args.costs}")
@@ -102,6 +103,7 @@ def _plan(args: argparse.Namespace, costs: Costs) -> int:
         _say(f"{name}:")
         plans[name] = wanted, list(rows_for(costs, wanted, sorted(set(args.scanners)), _say))
     if args.markdown:
+        args.markdown.parent.mkdir(parents=True, exist_ok=True)
         args.markdown.write_text(document(costs, plans, _last_check()))
         _say(f"wrote {args.markdown}")
     if args.json:
@@ -109,13 +111,17 @@ def _plan(args: argparse.Namespace, costs: Costs) -> int:
     elif not args.markdown:
         for name, (wanted, rows) in plans.items():
             print(f"{name}\n\n{table(rows) if rows else not_met(wanted)}")
-    return 0 if args.markdown or all(rows for _, rows in plans.values()) else 1
+    held = all(rows and all(row.held for row in rows) for _, rows in plans.values())
+    return 0 if args.markdown or held else 1
 
 
 def _last_check() -> Check | None:
     if not checking.FILE.exists():
         return None
-    return msgspec.json.decode(checking.FILE.read_bytes(), type=Check)
+    try:
+        return msgspec.json.decode(checking.FILE.read_bytes(), type=Check)
+    except msgspec.MsgspecError as error:
+        raise CostsUnreadable(f"{checking.FILE} is no check: {error}; run --check again") from None
 
 
 def _told(args: argparse.Namespace, found: object) -> int:

@@ -64,8 +64,10 @@ class Works(NamedTuple):
 class Costs(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that a plan starts from.
 
-    `light` is a load of single frames, `full` a backlog: what differs between them is paid once a
-    batch. `batch_ms` is Triton's processor time by batch size, on one thread; `curve_ms` is the
+    `idle` is processor ms a second of each process without a frame: heartbeats and polls, which a
+    few frames a second are not charged with. `light` is a load of single frames, `full` a backlog:
+    what else differs between them is paid once a batch. `batch_ms` is Triton's processor time by
+    batch size, on one thread; `curve_ms` is the
     same as the client sees it. `contention` is by how much the stages take longer on all cores at
     once than on one. `hash_ms_per_mib` is the SHA-256 of a claim check.
     """
@@ -84,6 +86,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     contention: float
     batch_ms: dict[int, float]
     curve_ms: dict[int, float]
+    idle: dict[str, float]
     light: Point
     full: Point
     result_bytes: int
@@ -112,9 +115,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
 
     def split(self, process: str) -> tuple[float, float]:
         """Return the processor ms of a process a frame, and once a batch; of a light and a full
-        load the line through both.
+        load the line through both. Under a backlog nothing is idle: polls find records.
         """
         light, full = getattr(self.light, f"{process}_ms"), getattr(self.full, f"{process}_ms")
+        light -= self.idle[process] / self.light.rate_hz
         shares = 1 / self.light.frames_per_batch - 1 / self.full.frames_per_batch
         batch = max(0.0, (light - full) / shares)
         return max(0.0, full - batch / self.full.frames_per_batch), batch

@@ -37,7 +37,9 @@ COMMAND = "python -m perf plan --measure"
 STAGE_S, ROUNDS = 6.0, 3
 BATCH_S = 3.0
 LIGHT_HZ, LIGHT_S = 4.0, 45.0  # at this rate batches of one and idle cores
+IDLE_S = 15.0
 FULL = Backlog(outstanding=128, seconds=20.0, warm_s=3.0, budget_ms=60_000, drain_s=60.0, keep=True)
+WARM = FULL._replace(seconds=30.0, keep=False)  # a Java broker is compiled while it runs
 
 
 def measure(progress: Progress) -> Costs:
@@ -57,9 +59,12 @@ def measure(progress: Progress) -> Costs:
         with _on(stack.cores[1]):
             batch_ms, curve_ms = asyncio.run(_batches(stack, settings))
         progress(f"Triton, processor ms a batch: {batch_ms}")
+        stack.run(WARM)
+        full, outcome = _point(stack, FULL, progress)
+        idle = _idle(stack)
+        progress(f"idle, processor ms a second: {idle}")
         light_order = Poisson(LIGHT_HZ, LIGHT_S, seed=7, budget_ms=1_000.0, drain_s=30.0)
         light, _ = _point(stack, light_order, progress)
-        full, outcome = _point(stack, FULL, progress)
     return Costs(
         schema=SCHEMA,
         machine=about,
@@ -75,6 +80,7 @@ def measure(progress: Progress) -> Costs:
         contention=max(1.0, contention),
         batch_ms=batch_ms,
         curve_ms=curve_ms,
+        idle=idle,
         light=light,
         full=full,
         result_bytes=round(statistics.mean(map(len, outcome.kept.values()))),
@@ -153,6 +159,15 @@ async def _batch_ms(stack: Pinned, model: TritonModel, images: list[np.ndarray])
         await model.infer(images)
         count += 1
     return 1e3 * (processor_seconds(pids) - before_s) / count
+
+
+def _idle(stack: Pinned) -> dict[str, float]:
+    """Return the processor ms a second of each process while nothing comes."""
+    before_s = stack.spent()
+    time.sleep(IDLE_S)
+    return {
+        name: round(1e3 * (s - before_s[name]) / IDLE_S, 3) for name, s in stack.spent().items()
+    }
 
 
 def _point(stack: Pinned, order: Poisson | Backlog, progress: Progress) -> tuple[Point, Outcome]:

@@ -44,7 +44,7 @@ class Replay:
         workers = [self._worker(clock, cores, broker, answered, budget_s, core) for core in mine]
         sent = count()
         arrivals = (
-            Arrival(at_s, partition_of(next(sent) % SERIES, PARTITIONS), self._works)
+            Frame(Arrival(at_s, partition_of(next(sent) % SERIES, PARTITIONS), self._works))
             for at_s in due
         )
 

@@ -81,6 +81,7 @@ def document(costs: Costs, plans: Plans, check: Check | None) -> str:
         points=_table(POINTS, [_point("light", costs.light), _point("backlog", costs.full)]),
         batches=", ".join(f"{size}: {ms:.3g}" for size, ms in costs.batch_ms.items()),
         wait_ms=1e3 * costs.wait_s,
+        idle=", ".join(f"{name} {ms:.3g}" for name, ms in costs.idle.items()),
         result_bytes=costs.result_bytes,
         agreement=AGREEMENT,
         checked=_checked(check),
@@ -130,7 +131,7 @@ def _row(row: Row) -> tuple[str, ...]:
         f"{row.cells}",
         "-" if row.gpus is None else f"{row.gpus:.3g}",
         f"{row.network_gbit:.3g}",
-        f"{row.p99_ms:.0f}",
+        f"{row.p99_ms:.0f}" if row.held else f"**{row.p99_ms:.0f}, missed**",
     )
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from itertools import takewhile
 from typing import NamedTuple
@@ -26,8 +27,7 @@ PARTITIONS = 4  # a unit: room to grow, and releases side by side
 SERIES, STEPS = 120, 6  # series in a run: their number is what makes a unit's load vary
 FRAMES = 24_000  # in a run at most: a simulated frame takes 0.2 ms
 MISSES = 0.01  # of the frames may be late: the objective is a p99
-BACK = 0.9  # of what one seed held, where another does not hold it
-UNDER_WAY = 500  # frames that wait may still be in time
+BACK, BACKS = 0.9, 12  # of what one seed held, where another does not hold it; tries
 
 Progress = Callable[[str], None]
 
@@ -92,8 +92,7 @@ def simulated(
     shared = Cores(clock, cores)
     works = works_of(costs, wanted)
     broker = Broker(clock, None, costs.wait_s)
-    seen: list[Frame] = []
-    late = _Late(wanted.objective_ms / 1e3, seen, expected)
+    late = _Late(clock, wanted.objective_ms / 1e3, expected)
     worker = Worker(
         clock,
         shared,
@@ -101,15 +100,15 @@ def simulated(
         model_for(costs, cores, wanted.gpu_hz, slower=costs.contention),
         rules_for(costs, cores),
         budget_s=wanted.objective_ms / 1e3,
-        answered=late.answered,
+        answered=lambda _: None,
     )
-    arrivals = (
+    coming = (
         late.sent(Arrival(one.due_s, partition_of(one.series, PARTITIONS), works[one.kind]))
         for one in takewhile(lambda _: late.few, dues)
     )
-    feed(clock, arrivals, lambda _, done: done(), broker, lambda _: worker)
+    frames = feed(clock, coming, lambda _, done: done(), broker, lambda _: worker)
     return Seen(
-        latencies(seen),
+        latencies(frames),
         shared.busy_s / max(1e-9, cores * clock.now_s),
         worker.frames / max(1, worker.batches),
     )
@@ -164,28 +163,26 @@ def scaled(works: Works, factor: float) -> Works:
 
 
 class _Late:
-    """Counts the frames that are late, and those that will be: a run that has missed may end."""
+    """Counts the frames whose objective is over: a run that has missed may end."""
 
-    def __init__(self, objective_s: float, seen: list[Frame], expected: float) -> None:
-        self._objective_s, self._seen, self._expected = objective_s, seen, expected
-        self._late = self._sent = 0
+    def __init__(self, clock: Clock, objective_s: float, expected: float) -> None:
+        self._clock, self._objective_s, self._expected = clock, objective_s, expected
+        self._open: deque[Frame] = deque()
+        self._late = 0
 
-    def sent(self, arrival: Arrival) -> Arrival:
-        """Note a frame that comes."""
-        self._sent += 1
-        return arrival
-
-    def answered(self, frame: Frame) -> None:
-        """Note a frame that is done."""
-        self._seen.append(frame)
-        if (frame.answered_s or 0.0) - frame.arrival.due_s > self._objective_s:
-            self._late += 1
+    def sent(self, arrival: Arrival) -> Frame:
+        """Return the frame that comes."""
+        self._open.append(frame := Frame(arrival))
+        return frame
 
     @property
     def few(self) -> bool:
-        """True while the objective may still be held over all frames that are expected."""
-        waiting = self._sent - len(self._seen)
-        return self._late + waiting / 2 <= 2 * MISSES * self._expected + UNDER_WAY
+        """False once the objective is missed, whatever the frames do that are expected yet."""
+        while self._open and self._open[0].arrival.due_s + self._objective_s < self._clock.now_s:
+            frame = self._open.popleft()
+            answered_s = math.inf if frame.answered_s is None else frame.answered_s
+            self._late += answered_s - frame.arrival.due_s > self._objective_s
+        return self._late <= 2 * MISSES * self._expected  # more may come than are expected
 
 
 def _most(costs: Costs, wanted: Wanted, cores: int) -> Unit | None:
@@ -203,13 +200,16 @@ def _most(costs: Costs, wanted: Wanted, cores: int) -> Unit | None:
     return _confirmed(costs, wanted, best)
 
 
-def _confirmed(costs: Costs, wanted: Wanted, found: Unit) -> Unit:
-    """Return the unit as another seed sees it, with fewer scanners where that misses."""
-    for step in range(STEPS):
+def _confirmed(costs: Costs, wanted: Wanted, found: Unit) -> Unit | None:
+    """Return the unit as another seed sees it, with fewer scanners where that misses.
+
+    None where even the fewest tried do: then what the first seed held was luck.
+    """
+    for step in range(BACKS):
         scanners = found.scanners * BACK**step
         if held := _held(costs, wanted, found.cores, scanners, seed=2):
             return held
-    return found
+    return None
 
 
 def _held(costs: Costs, wanted: Wanted, cores: int, scanners: float, *, seed: int) -> Unit | None:

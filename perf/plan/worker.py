@@ -123,6 +123,7 @@ class Worker:
         self._partitions: dict[int, _Partition] = {}
         self._under_way = 0
         self._running = 0
+        self._look_s: float | None = None
         self._ahead: Batch | None = None
         self.frames = self.batches = 0
 
@@ -152,8 +153,9 @@ class Worker:
         now_s = self._clock.now_s
         while (due_s := self._due_s(now_s)) is not None and due_s <= now_s:
             self._send(Batch([one.item for one in self._batcher.take(now_s)], now_s))
-        if due_s is not None:
+        if due_s is not None and due_s != self._look_s:  # once: every frame that comes looks
             self._clock.at(due_s, self._look)
+        self._look_s = due_s
 
     def _due_s(self, now_s: float) -> float | None:
         """Decide as `engine.batches.Batches` does."""
@@ -217,21 +219,20 @@ class Worker:
 
 def feed(
     clock: Clock,
-    arrivals: Iterable[Arrival],
+    coming: Iterable[Frame],
     generate: Callable[[Works, Done], None],
     broker: Broker,
     worker_of: Callable[[int], Worker],
 ) -> list[Frame]:
-    """Send every arrival through; return the frames, in their order, once all are answered."""
+    """Send every frame through; return them, in their order, once all are answered."""
     frames: list[Frame] = []
-    coming = iter(arrivals)
+    waiting = iter(coming)
 
     def arrive() -> None:
         """Send the frame that is due and wait for the next: the schedule may be long."""
-        arrival = next(coming, None)
-        if arrival is None:
-            return
-        clock.at(arrival.due_s, lambda: send(Frame(arrival)))
+        frame = next(waiting, None)
+        if frame is not None:
+            clock.at(frame.arrival.due_s, lambda: send(frame))
 
     def send(frame: Frame) -> None:
         frames.append(frame)

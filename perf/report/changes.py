@@ -7,7 +7,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from perf.report.noise import Interval, interval
+from perf.report.noise import Interval, interval, shown
 from perf.run.record import RunRecord
 
 LEAST = 0.05  # a change below this is nobody's business, however sure it is
@@ -95,11 +95,18 @@ def _lost(a: RunRecord, b: RunRecord) -> Change:
 
 
 def _searched(a: RunRecord, b: RunRecord, least: float) -> Change:
+    """Judge the rates that were found; the last run of a search confirms it, or none held."""
     room = max(least, SEARCHES)
-    ratio = b.rate_hz / a.rate_hz if a.rate_hz > 0 else 1.0
-    word: Word = "slower" if ratio < 1 - room else "faster" if ratio > 1 + room else "within noise"
-    why = f"two searches of the same thing differ by up to {100 * room:.0f} %"
-    return Change(name="highest rate", unit="/s", a=a.rate_hz, b=b.rate_hz, word=word, why=why)
+    held = [one.points[-1].held for one in (a, b)]
+    word: Word = "slower" if held[0] else "faster" if held[1] else "not judged"
+    why = f"no rate held in {' and '.join(n for n, ok in zip('AB', held, strict=True) if not ok)}"
+    if all(held):
+        ratio = b.rate_hz / a.rate_hz if a.rate_hz > 0 else 1.0
+        faster: Word = "faster" if ratio > 1 + room else "within noise"
+        word = "slower" if ratio < 1 - room else faster
+        why = f"two searches of the same thing differ by up to {100 * room:.0f} %"
+    rates = [one.rate_hz if ok else None for one, ok in zip((a, b), held, strict=True)]
+    return Change(name="highest rate", unit="/s", a=rates[0], b=rates[1], word=word, why=why)
 
 
 def _percentile(
@@ -114,6 +121,8 @@ def _percentile(
     first, second = found
     if not same_rate:
         why = "the rates differ"
+    elif percent not in shown(min(a.answered, b.answered)):
+        why = "fewer than ten frames were slower"
     elif first is not None and second is not None:
         word, why = _apart(first, second, least)
     return Change(

@@ -8,14 +8,13 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from perf.report.markup import Markup, tag
-from perf.report.noise import at_share
+from perf.report.noise import PERCENTILES, at_share, shown
 from perf.report.plot import LEFT, RIGHT, WIDTH, Plot, picture
 from perf.report.scale import Scale
 from perf.report.words import number, of, plural
-from perf.run.record import Bucket, RunRecord
+from perf.run.record import Bucket, Limit, RunRecord
 
 BARS = 44
-PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 STAGE_ROW, STAGE_NAMES, TOP_ROW = 26.0, 120.0, 6.0
 
 
@@ -49,7 +48,7 @@ def histogram(record: RunRecord) -> Markup | None:
         return None
     total = sum(one.frames for one in found)
     marks = [(at_share(record.histogram_ms, total, p / 100), f"p{p:g}", "at") for p in shown(total)]
-    limits = sorted({one.limit_ms for one in record.objectives})
+    limits = sorted({one.limit_ms for one in record.limits})
     marks += [(limit, f"limit {number(limit)} ms", "limit") for limit in limits]
     ends = [found[0].low_ms, found[-1].high_ms, *limits]
     plot = Plot(
@@ -69,11 +68,6 @@ def histogram(record: RunRecord) -> Markup | None:
     )
 
 
-def shown(count: int) -> list[float]:
-    """Return the percentiles above which at least ten of `count` frames lie, and p50."""
-    return [p for p in PERCENTILES if p == 50 or round(count * (100 - p) / 100, 6) >= 10]
-
-
 def percentiles(record: RunRecord) -> Markup | None:
     """Return latency over the percentile, on the axis of HDR histograms: log of 1 / (1 - share)."""
     buckets = record.histogram_ms
@@ -84,9 +78,7 @@ def percentiles(record: RunRecord) -> Markup | None:
     for one in buckets:  # the frames up to a bound; the last frame of all is at 1 - 1 / total
         below += one.count
         points.append((total / max(total - below, 1), one.upper_bound_ms))
-    limits = [
-        (1 / (1 - one.percentile / 100), one) for one in record.objectives if one.percentile < 100
-    ]
+    limits = [(1 / (1 - one.percentile / 100), one) for one in _asked(record)]
     last = max([total, *(x for x, _ in limits)])
     ticks = [(1.0, "0"), *((100 / (100 - p), f"{p:g}") for p in PERCENTILES if p < 100 - 99 / last)]
     heights = [points[-1][1], *(one.limit_ms for _, one in limits)]
@@ -95,16 +87,24 @@ def percentiles(record: RunRecord) -> Markup | None:
         Scale.linear(heights),
         labels=("percentile", "latency, ms"),
         x_ticks=ticks,
-        marks=[
-            (x, f"{one.name}: {number(one.limit_ms)} ms", "limit")
-            for x, one in sorted(limits, key=lambda pair: pair[0])
-        ],
+        marks=[(x, _named(one), "limit") for x, one in sorted(limits, key=lambda pair: pair[0])],
     )
     plot.stairs(points, "first")
     for x, asked in limits:
         plot.line([(x, asked.limit_ms)], "limit", dots=True)
     described = f"The slowest of {total:,} frames took {number(points[-1][1])} ms."
     return plot.picture("percentiles", "Latency by percentile", described)
+
+
+def _asked(record: RunRecord) -> list[Limit]:
+    """Return an objective for each limit at a percentile: a burn rate repeats that of another."""
+    found = {(one.percentile, one.limit_ms): one for one in reversed(record.limits)}
+    return [one for one in reversed(found.values()) if one.percentile < 100]
+
+
+def _named(one: Limit) -> str:
+    limit = f"{number(one.limit_ms)} ms"
+    return one.name if limit in one.name else f"{one.name}: {limit}"
 
 
 def timeline(record: RunRecord) -> Markup | None:
@@ -153,17 +153,20 @@ def throughput(record: RunRecord) -> Markup | None:
     ]
     if not any(lines):
         return None
-    limits = [one.limit_ms for one in record.objectives]
+    limits: dict[float, list[str]] = {}
+    for one in _asked(record):
+        limits.setdefault(one.limit_ms, []).append(_named(one))
     kinds = ("first", "second")
+    word = "found" if record.points[-1].held else "not held"
     plot = Plot(
         Scale.linear([one.rate_hz for one in record.points]),
         Scale.logarithmic([*(y for line in lines for _, y in line), *limits]),
         labels=("frames a second asked for", "latency, ms"),
-        marks=[(record.rate_hz, f"found {number(record.rate_hz)} /s", "at")],
+        marks=[(record.rate_hz, f"{word} {number(record.rate_hz)} /s", "at")],
         legend=list(zip(("p50", "p99"), kinds, strict=True)),
     )  # fmt: skip
-    for limit in sorted(set(limits)):
-        plot.level(limit, f"limit {number(limit)} ms", "limit")
+    for limit, names in limits.items():
+        plot.level(limit, ", ".join(names), "limit")
     for line, kind in zip(lines, kinds, strict=True):
         plot.line(line, kind, dots=True)
     told = f"{plural(len(whole), 'run')}; {len(record.points) - len(whole)} more were cut short."
@@ -196,11 +199,12 @@ def _cascade(name: str, title: str, steps: Sequence[tuple[str, float]]) -> Marku
         y = TOP_ROW + row * STAGE_ROW
         near, far = sorted((start, start + ms))
         x, wide = left + room * (near - low) / (total - low), room * (far - near) / (total - low)
+        wide = max(wide, 1.0) if ms else 0.0
         text = f"{of(ms, 'ms')}, {100 * ms / total:.0f} %"
         body += [
             tag("text", _short(label), x=left - 8, y=y + 13, text_anchor="end", class_="mark"),
-            tag("rect", x=x, y=y, width=max(wide, 1.0), height=STAGE_ROW - 8, class_=f"bar {kind}"),
-            tag("text", text, x=x + max(wide, 1.0) + 6, y=y + 13, class_="mark"),
+            tag("rect", x=x, y=y, width=wide, height=STAGE_ROW - 8, class_=f"bar {kind}"),
+            tag("text", text, x=x + wide + 6, y=y + 13, class_="mark"),
         ]
         done += ms
     told = f"{len(steps)} parts add up to {of(total, 'ms')}; the table has them."

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from perf.report.changes import LEAST, Change, Unlike, of_comparisons, of_runs
+from perf.report.tables import warnings
 from perf.report.words import about, number
 from perf.run.record import RecordUnreadable, read
 
@@ -76,7 +77,12 @@ def _compared(a: Path, b: Path, least: float) -> tuple[list[Change], list[str]]:
         except (KeyError, TypeError, ZeroDivisionError) as error:
             raise Unlike(f"{a} or {b} is no report of perf compare: {error!r}") from error
     one, other = read(a), read(b)
-    return list(of_runs(one, other, least)), _notes(one.machine, other.machine)
+    notes = _notes(one.machine, other.machine)
+    if one.broker != other.broker:
+        notes.append(f"not the same broker: {one.broker} and {other.broker}")
+    for name, record in (("A", one), ("B", other)):
+        notes += [f"{name}: {text}" for text in warnings(record)]
+    return list(of_runs(one, other, least)), notes
 
 
 def _is_comparison(path: Path) -> bool:

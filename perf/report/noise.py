@@ -19,6 +19,7 @@ from typing import NamedTuple
 from perf.run.record import Bucket, RunRecord, Second
 
 CONFIDENCE = 0.95
+PERCENTILES = (50.0, 90.0, 99.0, 99.9, 99.99, 99.999)
 _NORMAL = NormalDist()
 _T9 = 2.262  # Student's t for CONFIDENCE: the clumping is known from BLOCKS figures only
 _Z99 = _NORMAL.inv_cdf(0.99)
@@ -52,6 +53,11 @@ def interval(record: RunRecord, percent: float) -> Interval | None:
         min(value, at_share(buckets, count, low)),
         max(value, at_share(buckets, count, high)) if bounded else None,
     )
+
+
+def shown(count: int) -> list[float]:
+    """Return the percentiles above which at least ten of `count` frames lie, and p50."""
+    return [p for p in PERCENTILES if p == 50 or round(count * (100 - p) / 100, 6) >= 10]
 
 
 def _told(record: RunRecord, percent: float) -> float | None:

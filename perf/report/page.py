@@ -36,12 +36,13 @@ def _head(record: RunRecord) -> list[Markup]:
         tag("p", f"{record.started}, {rate}, broker: {record.broker}, commit {record.commit}"),
         tag("p", sentence, class_="verdict held" if held else "verdict missed"),
     ]
-    found += [tag("p", f"Note: {text}", class_="warning") for text in tables.warnings(record)]
+    if told := tables.warnings(record):
+        items = tag("ul", *(tag("li", text) for text in told))
+        found.append(tag("div", items, class_="warning", role="note"))
     return found
 
 
 def _sections(record: RunRecord) -> list[Markup]:
-    notes = tag("ul", *(tag("li", note) for note in record.notes)) if record.notes else None
     found = [
         _section("Verdicts", tables.objectives(record)),
         _section("Figures", tables.latencies(record), tables.frames(record)),
@@ -60,7 +61,6 @@ def _sections(record: RunRecord) -> list[Markup]:
         _section("Lanes", tables.summaries(record)),
         _section("The generator", tables.generator(record)),
         _section("Origin", tables.origin(record)),
-        _section("Notes", notes),
     ]
     return [one for one in found if one]
 

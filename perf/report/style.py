@@ -25,7 +25,10 @@ caption,figcaption{text-align:left;font-weight:600;padding:.3rem 0}
 th,td{padding:.25rem .9rem .25rem 0;border-bottom:1px solid var(--rule);vertical-align:top}
 th{text-align:left;font-weight:500}
 thead th{color:var(--faint);font-size:.88rem}
-td{overflow-wrap:anywhere}
+td:last-child{overflow-wrap:break-word}
+td:not(:last-child){white-space:nowrap}
+tbody th{overflow-wrap:break-word}
+.warning ul{margin:0;padding-left:1.1rem}
 summary{cursor:pointer;font-weight:600;padding:.3rem 0}
 :focus-visible{outline:3px solid var(--first);outline-offset:2px}
 figure{margin:1rem 0 1.4rem;break-inside:avoid}
@@ -45,7 +48,8 @@ svg .name{fill:var(--faint);font-size:12.5px}
 .bar.second,.dot.second{fill:var(--second)}
 .dot.limit{fill:var(--limit)}
 @media print{main{max-width:none;padding:0}tr,.verdict,.warning{break-inside:avoid}
-h2{break-after:avoid}body{font-size:11pt;print-color-adjust:exact}
+h2,summary{break-after:avoid}body{font-size:10pt;print-color-adjust:exact}
+th,td{padding-top:.1rem;padding-bottom:.1rem}
 details::details-content{display:block;content-visibility:visible;height:auto}}
 """
 )

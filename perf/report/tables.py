@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from perf.load.recorder import Summary
-from perf.report.charts import bars, shown
-from perf.report.noise import CONFIDENCE, interval
+from perf.report.charts import bars
+from perf.report.noise import CONFIDENCE, interval, shown
 from perf.report.words import MISSING, about, number, of, plural
-from perf.run.record import RunRecord
+from perf.run.record import RunRecord, Verdict
 
+NO_FIGURE = "-"
+BOTTLENECK = "generator was the bottleneck"
 NAMES_OF_SUMMARY = ("count", "mean", "p50", "p90", "p99", "p99.9", "max")
 
 
@@ -46,12 +48,12 @@ def verdict(record: RunRecord) -> tuple[bool, str]:
 
 
 def warnings(record: RunRecord) -> list[str]:
-    """Return what a reader must know before believing the figures."""
-    found = []
-    if record.generator.was_bottleneck:
+    """Return what a reader must know before believing the figures: the run's notes, and more."""
+    found = list(record.notes)
+    if record.generator.was_bottleneck and not any(BOTTLENECK in note for note in found):
         lag = of(record.generator.lag_p99_ms, "ms")
         found.append(
-            f"The generator was the bottleneck: it sent late itself (p99 {lag}), and that is "
+            f"The {BOTTLENECK}: it sent late itself (p99 {lag}), and that is "
             "part of every latency here."
         )
     if record.commit.endswith("+"):
@@ -67,15 +69,29 @@ def objectives(record: RunRecord) -> Table:
     rows = [
         (
             one.name,
-            f"p{one.percentile:g}",
-            of(one.limit_ms, "ms"),
-            of(one.observed_ms, "ms"),
-            MISSING if one.burn_rate is None else f"{number(one.burn_rate)} x",
+            NO_FIGURE if one.percentile is None else f"p{one.percentile:g}",
+            NO_FIGURE if one.limit_ms is None else of(one.limit_ms, "ms"),
+            _observed(one),
+            _spent(one),
             "met" if one.met else "MISSED",
         )
         for one in record.objectives
     ]
     return Table("Objectives", heads, rows)
+
+
+def _spent(one: Verdict) -> str:
+    """Return the error budget that was spent; goodput has none."""
+    none = NO_FIGURE if one.share is not None else MISSING
+    return none if one.burn_rate is None else f"{number(one.burn_rate)} x"
+
+
+def _observed(one: Verdict) -> str:
+    """Return the figure; a burn rate over windows has none, nor a percentile never answered."""
+    if one.share is not None:
+        return f"{100 * one.share:.0f} %"
+    judged = one.observed_ms is None and one.burn_rate is not None
+    return NO_FIGURE if judged else of(one.observed_ms, "ms")
 
 
 def frames(record: RunRecord) -> Table:
@@ -115,6 +131,7 @@ def summaries(record: RunRecord) -> Table:
     found = {
         "all frames": record.latency_ms,
         **{f"lane {name}": one for name, one in record.lanes.items()},
+        **(record.kinds if len(record.kinds) > 1 else {}),
         "sent behind schedule": record.lag_ms,
     }
     rows = [(name, *_summed(one)) for name, one in found.items()]

@@ -15,7 +15,8 @@ def as_markdown(record: RunRecord) -> str:
     """Return the verdicts, figures and origin of a run; the same record gives the same text."""
     _, sentence = tables.verdict(record)
     found = [f"# {plain(record.scenario)}", f"**{plain(sentence)}**"]
-    found += [f"Note: {plain(text)}" for text in tables.warnings(record)]
+    if told := tables.warnings(record):
+        found.append("\n".join(f"- {plain(text)}" for text in told))
     for table in (
         tables.objectives(record),
         tables.latencies(record),
@@ -30,8 +31,6 @@ def as_markdown(record: RunRecord) -> str:
     ):
         if table.rows:
             found.append(_table(table))
-    if record.notes:
-        found.append("\n".join(f"- {plain(note)}" for note in record.notes))
     return "\n\n".join(found) + "\n"
 
 

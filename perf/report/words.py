@@ -17,7 +17,8 @@ def number(value: float | None) -> str:
     if abs(value) >= 10 ** (DIGITS - 1):
         return f"{value:,.0f}"
     short = f"{value:.{DIGITS}g}"
-    return short if "e" not in short else f"{value:.6f}".rstrip("0").rstrip(".")
+    short = short if "e" not in short else f"{value:.6f}".rstrip("0").rstrip(".")
+    return "0" if short == "-0" else short
 
 
 def of(value: float | None, unit: str) -> str:

@@ -105,8 +105,9 @@ def measure(
             _warm(side, shares)
         found = in_turn(lambda: figure(ours), lambda: figure(theirs), rounds, progress)
         alone = _sender_alone(folder / "alone", shares, total)
+        size_mb = _bytes_each(shares, total) / 1e6
     note = (
-        f"{total} objects of {_bytes_each(shares, total) / 1e6:.2f} MB a round over {count} "
+        f"{total} objects of {size_mb:.2f} MB a round over {count} "
         f"association(s), 256 x 256 x 16 bits, native; every object stored bit-exact: {not wrong}"
         f"{' (' + '; '.join(wrong[:2]) + ')' if wrong else ''}; DCMTK {storescp.version()}; to a "
         f"storescp that ignores what it receives the sender reaches {alone:.0f} objects/s"

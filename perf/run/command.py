@@ -32,6 +32,16 @@ perf/slo.toml. The target is the embedded stack, started for it, or with --boots
 there. Exit code 1 where a frame has no result, an objective is missed, or a soak has grown."""
 
 
+EXAMPLES = """examples:
+  python -m perf run server --json out/server.json   the highest Poisson rate with p99 <= 100 ms
+  python -m perf run faults --out out/perf           is a frame lost? leaves a page and a record
+  python -m perf run single-stream --bootstrap kafka:9092 --triton triton:8001 --seconds 300
+  python -m perf run multi-stream --rate 30 --target dicom      by C-STORE, 30 frames/s in all
+
+exit code: 0 all is met; 1 a frame has no result, an objective is missed, or something grew;
+2 wrong usage"""
+
+
 class Usage(Exception):
     """The options do not go together; the text says which."""
 
@@ -42,10 +52,11 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
         "run",
         help="an open-loop load test with a verdict against its objectives",
         description=DESCRIPTION,
-        epilog="example: python -m perf run server --json out.json",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("scenario", metavar="SCENARIO", help="its name in perf/scenarios.toml")
+    add("scenario", metavar="SCENARIO", help=f"one of perf/scenarios.toml: {_names()}")
     add("--json", metavar="FILE", help="write the run's record there; - is stdout")
     add("--out", type=Path, metavar="DIR", help="write SCENARIO.json and SCENARIO.html there")
     add("--bootstrap", metavar="HOST:PORT", help="the broker of a stack that is there")
@@ -67,6 +78,11 @@ def run(args: argparse.Namespace) -> int:
     except (TableError, Usage) as error:
         print(f"perf run: {error}", file=sys.stderr)
         return 2
+    try:
+        _prepare(args)
+    except OSError as error:  # now, and not after half an hour of load
+        print(f"perf run: {error.filename}: {error.strerror}", file=sys.stderr)
+        return 2
     about = machine()
     _say(f"{plan.scenario.name}: {plan.scenario.about}")
     try:
@@ -80,10 +96,18 @@ def run(args: argparse.Namespace) -> int:
     return 0 if record.met else 1
 
 
+def _names() -> str:
+    """Return the scenarios for the help text, which is shown even where they cannot be read."""
+    try:
+        return ", ".join(scenarios.read())
+    except TableError:
+        return "which cannot be read"
+
+
 def planned(args: argparse.Namespace) -> Plan:
     """Read both files; raise `TableError`, or `Usage` for what they do not know."""
     known = scenarios.read()
-    objectives = slo.read(known)
+    objectives, goodputs = slo.read(known), slo.goodputs(known)
     if args.scenario not in known:
         raise Usage(f"no scenario {args.scenario!r}; there are {', '.join(known)}")
     scenario = known[args.scenario]
@@ -98,6 +122,7 @@ def planned(args: argparse.Namespace) -> Plan:
         seconds=args.seconds or (scenario.short_s if args.short else scenario.seconds),
         seed=args.seed,
         short=args.short,
+        goodput=goodputs.get(scenario.name),
     )
 
 
@@ -133,18 +158,28 @@ def _target(args: argparse.Namespace, scenario: Scenario) -> AbstractContextMana
     return given(scenario, frames, where)
 
 
-def _write(record: RunRecord, args: argparse.Namespace) -> None:
-    text = encoded(record)
+def _prepare(args: argparse.Namespace) -> None:
+    """Make the folders that are written to; raise OSError where a file could not be."""
     if args.out:
         args.out.mkdir(parents=True, exist_ok=True)
-        (args.out / f"{record.scenario}.json").write_text(text)
-        (args.out / f"{record.scenario}.html").write_text(as_html(record), encoding="utf-8")
     if args.json and args.json != "-":
-        Path(args.json).write_text(text)
+        path = Path(args.json)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.open("a").close()
+
+
+def _write(record: RunRecord, args: argparse.Namespace) -> None:
+    """Show the run first, then write it: what cannot be written has been seen."""
+    text = encoded(record)
     show: Callable[[str], None] = _print_aside if args.json == "-" else print
     show(terminal.text(record))
     if args.json == "-":
         print(text, end="")
+    elif args.json:
+        Path(args.json).write_text(text)
+    if args.out:
+        (args.out / f"{record.scenario}.json").write_text(text)
+        (args.out / f"{record.scenario}.html").write_text(as_html(record), encoding="utf-8")
 
 
 def _command(args: argparse.Namespace) -> str:

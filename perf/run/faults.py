@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 import sys
 import time
@@ -16,6 +15,7 @@ from perf.load.process import Order
 from perf.load.target import TargetFailed
 from perf.run.scenarios import Fault
 from perf.run.stack import Loaded
+from perf.run.versions import add_version
 
 SWAP_LIMIT_S = 180.0
 TICK_S = 0.2
@@ -52,7 +52,11 @@ def _all(
     for fault in sorted(faults, key=lambda one: one.at):
         _wait(load, begun_s + fault.at * order.seconds - time.monotonic())
         if load.done():
-            raise TargetFailed(f"the load had ended before {fault.what!r}: give it more --seconds")
+            done = ", ".join(f"{what} at {at_s - begun_s:.1f} s" for at_s, what in told)
+            raise TargetFailed(
+                f"the load had ended before {fault.what!r}: give it more --seconds"
+                f" ({done or 'nothing was done'})"
+            )
         if loaded.stack is None or loaded.folder is None:
             raise TargetFailed("a fault needs the embedded stack")
         _ACTS[fault.what](loaded.stack, loaded.folder, told)
@@ -83,13 +87,9 @@ def _kill_triton(stack: LocalStack, _: Path, told: Told) -> None:
 
 
 def _swap_model(stack: LocalStack, folder: Path, told: Told) -> None:
-    """Load a copy of the newest version under the next number, as an operator does."""
+    """Load the next version, as an operator does."""
     repositories = folder / "models"
-    model = repositories / MODELS.name / MODEL
-    newest = max(int(one.name) for one in model.iterdir() if one.name.isdigit())
-    aside = folder / "next"
-    shutil.copytree(model / str(newest), aside)
-    aside.rename(model / str(newest + 1))
+    newest = add_version(repositories / MODELS.name / MODEL, aside=folder / "next") - 1
     told.append((time.monotonic(), f"version {newest + 1} asked for"))
     words = ["model", "load", MODEL, str(newest + 1), "--repositories", str(repositories)]
     words += ["--triton", stack.settings.triton, "--broker", stack.settings.broker]

@@ -9,7 +9,7 @@ from statistics import fmean
 
 from engine.metrics import STAGES
 from perf.load.generator import Outcome
-from perf.load.recorder import Summary
+from perf.load.recorder import Histogram, Summary, nanoseconds
 from perf.load.trip import Trip
 from perf.run.record import Bucket, Second, Stage
 from perf.run.slo import observed_ms
@@ -24,6 +24,15 @@ DIGITS = 4
 def summary(found: Summary) -> Summary | None:
     """Return the summary, None where it is of nothing."""
     return found if found.count else None
+
+
+def kinds(trips: Sequence[Trip]) -> dict[str, Summary]:
+    """Return the latencies of the frames of each kind that was asked for."""
+    found: defaultdict[str, Histogram] = defaultdict(Histogram)
+    for one in trips:
+        if one.kind and one.latency_ms is not None:
+            found[one.kind].add(nanoseconds(one.latency_ms / 1e3))
+    return {kind: Summary.of(of) for kind, of in found.items()}
 
 
 def histogram(trips: Sequence[Trip]) -> list[Bucket]:

@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from perf.compare.machine import commit
 from perf.load.generator import Outcome
 from perf.load.process import Backlog, Constant, Loader
+from perf.load.target import TargetFailed
 from perf.run import gather, search
 from perf.run.faults import Told, under_load
 from perf.run.growth import Growth
 from perf.run.notes import notes
-from perf.run.record import Event, GeneratorCost, Point, RunRecord
+from perf.run.record import Event, GeneratorCost, Point, RunRecord, Verdict
 from perf.run.scenarios import Scenario, order, rates
-from perf.run.slo import Objective, judged
+from perf.run.slo import Goodput, Objective, judged, judged_goodput
 from perf.run.stack import Loaded
 
 OUTSTANDING, BUDGET_MS = 128, 60_000.0
@@ -39,6 +40,12 @@ class Plan:
     seconds: float
     seed: int
     short: bool
+    goodput: Goodput | None = None
+
+    @property
+    def needs_highest(self) -> bool:
+        """Whether the highest rate is measured first: to search below it, or for a share of it."""
+        return bool(self.goodput) or (self.scenario.needs_highest and self.rate_hz is None)
 
     @property
     def searched(self) -> Objective | None:
@@ -66,10 +73,7 @@ def measure(loaded: Loaded, plan: Plan, about: dict[str, object], say: Say) -> R
     """Run the scenario against what is up; return its record. `about` is the machine, before."""
     started = datetime.now(UTC)
     ran = _ran(loaded, plan, say)
-    null_ms = null_cpu_ms(loaded, ran.rate_hz)
     outcome, trips = ran.outcome, ran.outcome.trips
-    verdicts = judged(plan.objectives, trips)
-    lag = gather.summary(outcome.lag_ms)
     return RunRecord(
         scenario=plan.scenario.name,
         command=plan.command,
@@ -86,24 +90,42 @@ def measure(loaded: Loaded, plan: Plan, about: dict[str, object], say: Say) -> R
         lost=outcome.lost,
         statuses=outcome.statuses,
         latency_ms=gather.summary(outcome.latency_ms),
-        lag_ms=lag,
+        lag_ms=gather.summary(outcome.lag_ms),
         histogram_ms=gather.histogram(trips),
         points=ran.points,
         stages_ms=gather.stages(trips),
         cpu_ms=ran.spent,
         bytes_per_frame=gather.bytes_per_frame(trips),
-        generator=GeneratorCost(
-            cpu_ms=ran.spent.get("generator"),
-            lag_p99_ms=lag.p99 if lag else None,
-            was_bottleneck=outcome.was_bottleneck,
-            null_cpu_ms=null_ms,
-        ),
+        generator=_cost(ran, null_cpu_ms(loaded, ran.rate_hz)),
         lanes=outcome.lanes,
+        kinds=gather.kinds(trips),
         timeline=gather.timeline(trips, outcome.start_s),
         events=[Event(at_s=round(at_s - outcome.start_s, 3), what=what) for at_s, what in ran.told],
-        objectives=verdicts,
+        objectives=_verdicts(plan, ran),
         grown=ran.grown,
         notes=notes(plan, ran, loaded, about),
+    )
+
+
+def _verdicts(plan: Plan, ran: Ran) -> list[Verdict]:
+    found = judged(plan.objectives, ran.outcome.trips)
+    if plan.goodput and ran.highest_hz:
+        offered_hz = ran.outcome.sent / plan.seconds
+        found.append(
+            judged_goodput(
+                plan.goodput, ran.outcome, offered_hz=offered_hz, highest_hz=ran.highest_hz
+            )
+        )
+    return found
+
+
+def _cost(ran: Ran, null_ms: float | None) -> GeneratorCost:
+    lag = gather.summary(ran.outcome.lag_ms)
+    return GeneratorCost(
+        cpu_ms=ran.spent.get("generator"),
+        lag_p99_ms=lag.p99 if lag else None,
+        was_bottleneck=ran.outcome.was_bottleneck,
+        null_cpu_ms=null_ms,
     )
 
 
@@ -118,7 +140,7 @@ def null_cpu_ms(loaded: Loaded, rate_hz: float) -> float | None:
 def _ran(loaded: Loaded, plan: Plan, say: Say) -> Ran:
     scenario = plan.scenario
     highest_hz = None
-    if scenario.needs_highest and plan.rate_hz is None:
+    if plan.needs_highest:
         highest_hz = _highest(loaded, plan)
         say(f"highest rate {highest_hz:.1f} frames/s, with {OUTSTANDING} frames kept under way")
     if plan.searched is not None and highest_hz is not None:
@@ -132,13 +154,14 @@ def _ran(loaded: Loaded, plan: Plan, say: Say) -> Ran:
 
 
 def _highest(loaded: Loaded, plan: Plan) -> float:
-    """Return frames a second with a backlog."""
+    """Return frames a second with a backlog; raise `TargetFailed` where none was answered."""
     seconds = SHORT_HIGHEST_S if plan.short else HIGHEST_S
     warm_s = SHORT_HIGHEST_S / 2 if plan.short else HIGHEST_WARM_S
     kind = plan.scenario.load[0].kind
-    return loaded.loader.run(
-        Backlog(OUTSTANDING, seconds, warm_s, BUDGET_MS, drain_s=120.0, kind=kind)
-    ).rate_hz
+    asked = Backlog(OUTSTANDING, seconds, warm_s, BUDGET_MS, drain_s=120.0, kind=kind)
+    if not (found := loaded.loader.run(asked).rate_hz):
+        raise TargetFailed(f"no answer in {seconds:g} s: the highest rate cannot be measured")
+    return found
 
 
 def _searched(loaded: Loaded, plan: Plan, objective: Objective, highest_hz: float, say: Say) -> Ran:
@@ -146,7 +169,11 @@ def _searched(loaded: Loaded, plan: Plan, objective: Objective, highest_hz: floa
     rate_hz, points = search.found(
         loaded.loader, objective, highest_hz=highest_hz, steps=steps, progress=say
     )
-    say(f"{rate_hz:.1f} /s held for a short run; now {plan.seconds:g} s of it")
+    held = any(one.held for one in points)
+    say(
+        f"{rate_hz:.1f} /s {'held' if held else 'did not hold, nor did more,'} for a short run; "
+        f"now {plan.seconds:g} s of it"
+    )
     runs: list[Ran] = []
 
     def run(rate_hz: float, seed: int) -> Outcome:

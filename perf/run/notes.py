@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from engine.config import Settings
+from perf.load.generator import BUSY as BUSY_GENERATOR
+from perf.load.generator import Outcome
 from perf.run.stack import BROKERS, Loaded
 
 if TYPE_CHECKING:
     from perf.run.measure import Plan, Ran
 
 BUSY = 0.5  # load average a core, before the run
+BEHIND_S = 2.0  # after the last frame: where answers are late by less, objectives judge them
 KNOBS = (
     "partitions",
     "inline_limit",
@@ -36,28 +40,54 @@ def notes(plan: Plan, ran: Ran, loaded: Loaded, about: dict[str, object]) -> lis
 
 
 def _of_the_run(plan: Plan, ran: Ran) -> Iterator[str]:
-    outcome = ran.outcome
     if plan.short:
         yield "a short run: it tests the harness, and its figures say nothing"
-    if outcome.was_bottleneck:
-        yield (
-            f"the generator was the bottleneck: its sends were {outcome.lag_ms.p99:.1f} ms behind "
-            "at p99, which is in the latencies"
-        )
+    yield from _of_the_generator(ran.outcome)
     if not ran.held:
         yield f"no rate held: {ran.rate_hz:.1f} frames/s, the lowest that ran for long, did not"
     if plan.scenario.closed:
         yield "a closed loop: its rate is the result; its latencies are those of its own queue"
+    elif not plan.scenario.faults and (behind_s := _behind_s(ran.outcome)) > BEHIND_S:
+        yield (
+            f"the target did not keep up: its last answer came {behind_s:.1f} s after the last "
+            "frame was due, and the latencies are those of a queue that grew"
+        )
+    yield from _of_the_answers(ran)
+
+
+def _of_the_generator(outcome: Outcome) -> Iterator[str]:
+    if outcome.was_late:
+        yield (
+            f"the generator was the bottleneck: its sends were {outcome.lag_ms.p99:.1f} ms behind "
+            "at p99, which is in the latencies"
+        )
+    if outcome.busy > BUSY_GENERATOR:
+        yield (
+            f"the generator was the bottleneck: it used {outcome.busy:.2f} of a core, and could "
+            "hardly have sent more"
+        )
+
+
+def _of_the_answers(ran: Ran) -> Iterator[str]:
+    outcome = ran.outcome
     if dead := outcome.statuses.get("dead-letter"):
         yield f"{dead} frames became dead letters"
     if unrouted := outcome.statuses.get("unrouted"):
         yield f"{unrouted} frames matched no route of the target: nothing was computed for them"
+    if len(models := Counter(one.model for one in outcome.trips if one.model)) > 1:
+        yield "; ".join(f"{frames} frames by {name}" for name, frames in sorted(models.items()))
     if ran.highest_hz:
         share = outcome.rate_hz / ran.highest_hz
         yield (
             f"highest rate {ran.highest_hz:.1f} frames/s with a backlog; answered "
             f"{outcome.rate_hz:.1f} frames/s, {share:.2f} of it"
         )
+
+
+def _behind_s(outcome: Outcome) -> float:
+    """Return the seconds from the last frame's intended time to the last answer."""
+    last_due_s = max((one.due_s for one in outcome.trips), default=0.0)
+    return outcome.start_s + outcome.seconds - last_due_s
 
 
 def _of_the_machine(loaded: Loaded, about: dict[str, object]) -> Iterator[str]:

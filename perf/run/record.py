@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import msgspec
 
@@ -86,18 +86,28 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
-    """One objective, judged. `percentile` is 0 to 100.
+    """One objective, judged. `percentile` is 0 to 100; it and `limit_ms` are null for goodput.
 
-    `burn_rate` is the share of bad frames over the share that the objective allows: at 1 the error
-    budget is spent exactly; above 1 the objective is missed.
+    `share` is the goodput that was seen, of the highest rate. `burn_rate` is the share of bad
+    frames over the share that the objective allows: at 1 the error budget is spent exactly; above
+    1 the objective is missed.
     """
+
+    name: str
+    percentile: float | None
+    limit_ms: float | None
+    observed_ms: float | None
+    met: bool
+    burn_rate: float | None
+    share: float | None = None
+
+
+class Limit(NamedTuple):
+    """An objective at a percentile: a latency."""
 
     name: str
     percentile: float
     limit_ms: float
-    observed_ms: float | None
-    met: bool
-    burn_rate: float | None
 
 
 class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +145,7 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
     bytes_per_frame: float | None = None
     generator: GeneratorCost
     lanes: dict[str, Summary] = {}
+    kinds: dict[str, Summary] = {}
     timeline: list[Second] = []
     events: list[Event] = []
     objectives: list[Verdict] = []
@@ -146,6 +157,15 @@ class RunRecord(msgspec.Struct, frozen=True, kw_only=True):
         """Whether every frame has a result, every objective is met, and nothing has grown."""
         whole = self.sent > 0 and self.lost == 0 and not self.statuses.get("dead-letter")
         return whole and not self.grown and all(one.met for one in self.objectives)
+
+    @property
+    def limits(self) -> list[Limit]:
+        """The objectives that ask for a latency; goodput does not."""
+        return [
+            Limit(one.name, one.percentile, one.limit_ms)
+            for one in self.objectives
+            if one.percentile is not None and one.limit_ms is not None
+        ]
 
 
 def encoded(record: RunRecord) -> str:

@@ -118,11 +118,6 @@ class Scenario(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """The kinds of frames that it sends."""
         return tuple(kind for kind in KINDS if any(one.kind == kind for one in self.load))
 
-    @property
-    def lanes(self) -> tuple[Lane, ...]:
-        """The lanes that it sends by."""
-        return tuple(dict.fromkeys(one.lane for one in self.load))
-
 
 def read(path: Path = FILE) -> dict[str, Scenario]:
     """Return all scenarios by name; raise `TableError` naming file, scenario and key."""

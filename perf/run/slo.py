@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from engine.messages import Lane
+from perf.load.generator import Outcome
 from perf.load.trip import Trip
 from perf.run.record import Verdict
 from perf.run.tables import TableError, converted, tables
@@ -62,23 +63,49 @@ class Objective(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
         return math.ceil(round(BAD_FRAMES / self.allowed, 6)) if self.allowed else None
 
 
+class Goodput(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Under whatever load, at least `share` of the highest rate has results."""
+
+    scenario: str
+    share: Annotated[float, Meta(gt=0, le=1)]
+
+    @property
+    def name(self) -> str:
+        """As in `goodput >= 90 % of the highest rate`."""
+        return f"goodput >= {100 * self.share:g} % of the highest rate"
+
+
 class _File(msgspec.Struct, forbid_unknown_fields=True):
     objective: list[Objective]
+    goodput: list[Goodput] = []
 
 
 def read(scenarios: Iterable[str], path: Path = FILE) -> list[Objective]:
     """Return all objectives, each of a known scenario; raise `TableError` naming file and key."""
     found = converted(tables(path), _File, path, "objectives").objective
+    _check("objective", found, scenarios, path)
+    return found
+
+
+def goodputs(scenarios: Iterable[str], path: Path = FILE) -> dict[str, Goodput]:
+    """Return what goodput each scenario must have; raise `TableError` as `read` does."""
+    found = converted(tables(path), _File, path, "objectives").goodput
+    _check("goodput", found, scenarios, path)
+    return {one.scenario: one for one in found}
+
+
+def _check(
+    kind: str, found: Sequence[Objective | Goodput], scenarios: Iterable[str], path: Path
+) -> None:
     known, seen = set(scenarios), set[tuple[str, str]]()
     for number, one in enumerate(found):
-        place = f"{path}: objective[{number}]"
+        place = f"{path}: {kind}[{number}]"
         if one.scenario not in known:
             names = ", ".join(sorted(known))
             raise TableError(f"{place}: no scenario {one.scenario!r}; there are {names}")
         if (one.scenario, one.name) in seen:
             raise TableError(f"{place}: {one.name} of {one.scenario} is there already")
         seen.add((one.scenario, one.name))
-    return found
 
 
 def judged(objectives: Iterable[Objective], trips: Sequence[Trip]) -> list[Verdict]:
@@ -90,6 +117,27 @@ def judged(objectives: Iterable[Objective], trips: Sequence[Trip]) -> list[Verdi
         if one.burn is not None:
             verdicts.append(_while_it_ran(one, one.burn, of_lane))
     return verdicts
+
+
+def judged_goodput(
+    asked: Goodput, outcome: Outcome, *, offered_hz: float, highest_hz: float
+) -> Verdict:
+    """Return the verdict on the results a second, from the start of the run to the last answer.
+
+    Results that are late count: what was acknowledged is never refused. Dead letters do not.
+    Where less than the highest rate was offered, it is of what was offered.
+    """
+    good = outcome.answered - outcome.statuses.get("dead-letter", 0)
+    share = good / outcome.seconds / min(offered_hz, highest_hz)
+    return Verdict(
+        name=asked.name,
+        percentile=None,
+        limit_ms=None,
+        observed_ms=None,
+        met=share >= asked.share,
+        burn_rate=None,
+        share=round(share, 4),
+    )
 
 
 def _at_percentile(objective: Objective, trips: list[Trip]) -> Verdict:

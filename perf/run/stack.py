@@ -13,7 +13,7 @@ from pathlib import Path
 from engine.config import Settings
 from engine.local.processes import Server
 from engine.local.stack import MODELS, LocalStack
-from engine.messages import FrameMessage, Lane
+from engine.messages import FrameMessage
 from engine.store import LocalStore
 from perf.load.generator import Outcome
 from perf.load.process import Backlog, Loader, Where
@@ -94,7 +94,7 @@ def embedded(
             stack=stack,
             folder=folder,
         )
-        warm(loaded, scenario.lanes)
+        warm(loaded, scenario)
         yield loaded
 
 
@@ -105,24 +105,25 @@ def given(scenario: Scenario, samples: Samples, where: Where) -> Iterator[Loaded
     Large frames are put into the store that the settings name, which its workers must read too.
     """
     settings = Settings.load(broker=where.broker) if where.broker else Settings.load()
-    for what, address in (("broker", where.broker.partition(",")[0]), ("triton", where.triton)):
-        _reach(what, address)
+    _reach("broker", where.broker.partition(",")[0])  # it knows the others
+    for address in where.triton.split(","):
+        _reach("triton", address)
     _reach("gateway", where.gateway)
     with Loader(where, _sent(samples, where.target, settings)) as loader:
         loaded = Loaded(loader=loader, settings=settings, broker="given", samples=samples)
-        warm(loaded, scenario.lanes)
+        warm(loaded, scenario)
         yield loaded
 
 
-def warm(loaded: Loaded, lanes: Sequence[Lane]) -> None:
-    """Run frames of every kind through every lane until they answer: nothing starts under load."""
-    for lane in lanes:
-        order = Backlog(16, 2.0, 1.0, 60_000, drain_s=WARM_LIMIT_S, lane=lane)
+def warm(loaded: Loaded, scenario: Scenario) -> None:
+    """Run frames of each kind through their lane until they answer: nothing starts under load."""
+    for kind, lane in dict.fromkeys((one.kind, one.lane) for one in scenario.load):
+        order = Backlog(16, 1.0, 1.0, 60_000, drain_s=WARM_LIMIT_S, lane=lane, kind=kind)
         outcome: Outcome = loaded.loader.run(order)
         if not outcome.answered or outcome.lost:
             raise TargetFailed(
-                f"lane {lane}: {outcome.answered} of the first {outcome.sent} frames were answered"
-                f" in {WARM_LIMIT_S:.0f} s: is there a worker for it?"
+                f"{kind}, lane {lane}: {outcome.answered} of the first {outcome.sent} frames were"
+                f" answered in {WARM_LIMIT_S:.0f} s: is there a worker for it?"
             )
 
 

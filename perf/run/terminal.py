@@ -22,11 +22,15 @@ def _lines(record: RunRecord) -> Iterator[str]:
     )
     for lane, found in sorted(record.lanes.items()):
         yield f"{lane}: {figures(found)}"
+    if len(record.kinds) > 1:
+        yield from (f"{kind}: {figures(found)}" for kind, found in record.kinds.items())
     yield from histogram(record.histogram_ms)
     for event in record.events:
         yield f"{event.at_s:8.1f} s  {event.what}"
     if record.stages_ms:
-        each = ", ".join(f"{name} {of.mean:.2f}" for name, of in record.stages_ms.items())
+        # + 0.0: what is nearly nothing has no sign
+        means = {name: round(of.mean, 2) + 0.0 for name, of in record.stages_ms.items()}
+        each = ", ".join(f"{name} {mean:.2f}" for name, mean in means.items())
         yield f"mean ms by stage: {each}"
     if record.cpu_ms:
         each = ", ".join(f"{name} {ms:.2f}" for name, ms in record.cpu_ms.items())
@@ -50,6 +54,7 @@ def figures(found: Summary) -> str:
 def verdict(one: Verdict) -> str:
     """Return an objective's line."""
     seen = "" if one.observed_ms is None else f": {one.observed_ms:.1f} ms"
+    seen += "" if one.share is None else f": {100 * one.share:.0f} %"
     burn = "" if one.burn_rate is None else f", burn rate {one.burn_rate:.2f}"
     return f"{'met   ' if one.met else 'MISSED'}  {one.name}{seen}{burn}"
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import socket
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 from collector import Collector, Sent, collecting
@@ -26,7 +28,9 @@ from engine.send import send_dicom
 pytestmark = [pytest.mark.kafka, pytest.mark.triton]
 
 LIMIT_S = 60.0
+DASHBOARD = Path(__file__).resolve().parents[2] / "deploy" / "grafana" / "scanstream.json"
 ROLES = ("gateway", "series", "bulk")
+SERVERS = (*ROLES, "triton")  # in the order of their ports
 
 
 def free_ports(count: int) -> int:
@@ -51,7 +55,7 @@ class Seen:
     collector: Collector
 
     def get(self, role: str, path: str) -> tuple[int, str]:
-        url = f"http://127.0.0.1:{self.first + ROLES.index(role)}{path}"
+        url = f"http://127.0.0.1:{self.first + SERVERS.index(role)}{path}"
         try:
             with urllib.request.urlopen(url, timeout=20) as answer:
                 return answer.status, answer.read().decode()
@@ -73,7 +77,7 @@ def seen(
     tmp_path_factory: pytest.TempPathFactory, start_or_skip: Callable[[LocalStack], None]
 ) -> Iterator[Seen]:
     folder = tmp_path_factory.mktemp("observed")
-    first = free_ports(len(ROLES))
+    first = free_ports(len(SERVERS))
     with collecting() as collector:
         made = LocalStack(
             folder,
@@ -92,7 +96,7 @@ def seen(
 @pytest.fixture(scope="module")
 def results(seen: Seen) -> list[Result]:
     """Send a small study; return its results."""
-    objects = list(dicom_objects(Phantom(seed=71, slices=2, phases=3)))
+    objects = list(dicom_objects(Phantom(seed=71, slices=3, phases=2)))
     settings = seen.stack.settings
     assert send_dicom(objects, settings.host, settings.port).ok
     wanted = frame_ids(objects)
@@ -145,6 +149,15 @@ def test_the_frames_are_counted_at_both_ends(seen: Seen, results: list[Result]) 
     assert worker[f'scanstream_triton_state{{model="{model}",state="closed"}}'] == 1
     until(lambda: seen.metrics("series")["scanstream_series_results_total"] >= count, LIMIT_S)
     until(lambda: seen.metrics("series")["scanstream_series_published_total"] >= 1, LIMIT_S)
+
+
+def test_triton_shows_what_the_dashboard_asks_it(seen: Seen, results: list[Result]) -> None:
+    found = seen.metrics("triton")
+    assert sum(value for name, value in found.items() if name.startswith("nv_inference_count")) >= (
+        len(results)
+    )
+    names = {name.partition("{")[0] for name in found}
+    assert set(re.findall(r"\bnv_\w+", DASHBOARD.read_text())) <= names
 
 
 def test_every_frame_is_a_trace_from_the_gateway_to_its_result(
@@ -207,3 +220,5 @@ def test_triton_away_makes_the_worker_unready_and_kills_nobody(
     until(lambda: not seen.is_ready("gateway"), LIMIT_S)
     until(lambda: not seen.is_ready("series"), LIMIT_S)
     assert [seen.get(role, "/healthz")[0] for role in ROLES] == [200] * 3
+    for server in seen.stack.servers:
+        server.kill()  # without a broker, Faust's own end waits for one until it is killed

@@ -14,7 +14,7 @@ import pytest
 from watching import until
 
 from engine.config import Settings
-from engine.errors import ModelUnavailable
+from engine.errors import ConfigError, ModelUnavailable
 from engine.observe import health as health_module
 from engine.observe.endpoint import Endpoint
 from engine.observe.health import Health, broker_answers
@@ -191,13 +191,13 @@ def test_a_silent_peer_keeps_nobody_waiting(ask: Ask, endpoint: Endpoint) -> Non
         assert ask("/healthz")[0] == 200
 
 
-def test_a_port_that_is_taken_is_logged_and_no_more(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_port_that_is_taken_is_refused_with_what_to_do() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         shown = Shown("worker", Settings(metrics_port=taken.getsockname()[1]))
-        shown.start()
-    assert "goes on without" in caplog.text
+        with pytest.raises(ConfigError, match="Address already in use; give each process"):
+            shown.start()
     shown.close()
 
 

@@ -8,19 +8,23 @@ import re
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import msgspec
 import pytest
 from outcomes import letter, published
 from prometheus_client import generate_latest
 
+from engine.errors import FrameError
+from engine.ingest import scp
 from engine.messages import ModelRef
 from engine.metrics import BatchTimes, FrameLink, StageTimes
 from engine.observe.gateway import GatewayNotes
 from engine.observe.instruments import Instruments
+from engine.observe.series import SeriesNotes
 from engine.observe.table import LATENCY_S, TABLE
-from engine.observe.worker import WorkerNotes
+from engine.observe.worker import REASONS, WorkerNotes
+from engine.series import AlertKind
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 PAGE = (CHECKOUT / "docs" / "metrics.md").read_text()
@@ -47,6 +51,14 @@ def test_a_metric_is_documented_with_its_kind_and_labels(metric: Any) -> None:
 
 def test_what_is_documented_exists() -> None:
     assert set(re.findall(r"^\| `(scanstream_\w+)` \|", PAGE, re.MULTILINE)) == NAMES
+
+
+def test_nothing_is_shown_that_is_not_documented() -> None:
+    kinds = {one.name: one.kind for one in METRICS}
+    for role in TABLE:
+        for sample in shown(Instruments(role)):
+            name = re.sub("_(bucket|sum|count)$", "", sample.partition("{")[0])
+            assert name.startswith("process_") or kinds[name] == "histogram" or name == sample
 
 
 def test_names_and_labels_keep_prometheus_conventions() -> None:
@@ -149,8 +161,34 @@ def test_the_gateway_counts_what_it_answers() -> None:
     found = shown(made)
     assert found['scanstream_gateway_objects_total{lane="stat"}'] == 1
     assert found['scanstream_gateway_refused_total{reason="cannot-understand"}'] == 1
-    assert 'scanstream_gateway_objects_total{lane="bulk"}' not in found
+    assert found['scanstream_gateway_objects_total{lane="bulk"}'] == 0
     assert found["scanstream_gateway_bytes_total"] == 150
+
+
+def test_a_clock_behind_the_gateways_makes_no_sum_fall() -> None:
+    made = Instruments("worker")
+    notes = WorkerNotes("bulk", made, None)
+    notes.published(published(lane="bulk", accepted_ns=2_000_000_000, published_ns=1_000_000_000))
+    assert shown(made)['scanstream_frame_latency_seconds_sum{lane="bulk"}'] == 0
+
+
+def test_what_is_rare_is_there_before_it_happens() -> None:
+    """A series that begins with its first event has no increase: an alert would miss that one."""
+    worker, gateway, series = Instruments("worker"), Instruments("gateway"), Instruments("series")
+    WorkerNotes("bulk", worker, None)
+    GatewayNotes(gateway)
+    SeriesNotes(series).watch(lambda: 0, get_args(AlertKind))
+    found = shown(worker) | shown(gateway) | shown(series)
+    topics = (CHECKOUT / "docs" / "topics.md").read_text()
+    (reasons,) = re.findall(r"^`reason` is a constant: (.*?)\. `message`", topics, re.MULTILINE)
+    kinds = [FrameError, *FrameError.__subclasses__()]
+    assert set(re.findall(r"`([\w-]+)`", reasons)) == set(REASONS) >= {one.reason for one in kinds}
+    for reason in REASONS:
+        assert found[f'scanstream_dead_letters_total{{reason="{reason}"}}'] == 0
+    for refusal in scp.REASONS.values():
+        assert found[f'scanstream_gateway_refused_total{{reason="{refusal}"}}'] == 0
+    for kind in get_args(AlertKind):
+        assert found[f'scanstream_series_alerts_total{{kind="{kind}"}}'] == 0
 
 
 def test_a_note_that_fails_harms_nobody(caplog: pytest.LogCaptureFixture) -> None:

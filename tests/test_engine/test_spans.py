@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import secrets
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -181,7 +183,16 @@ def test_off_unless_asked_for() -> None:
     assert to_collector(Settings(), "test") is None
 
 
+def test_nothing_of_opentelemetry_is_needed_while_it_is_off() -> None:
+    code = (
+        "import sys; sys.modules['opentelemetry'] = None;"  # an import of it would fail
+        "from engine.config import Settings; from engine.observe.role import Shown;"
+        "shown = Shown('worker', Settings()); shown.start(); shown.close()"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_what_is_not_installed_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace.export", None)
+    monkeypatch.setitem(sys.modules, "opentelemetry.sdk.trace.export", None)
     with pytest.raises(ConfigError, match=r"pip install 'scanstream\[trace\]'"):
         to_collector(Settings(otel_endpoint="http://127.0.0.1:9"), "test")

@@ -42,6 +42,7 @@ def costs(**given: Any) -> Costs:
         "contention": 1.0,
         "batch_ms": {1: 13.0, 4: 43.0, 8: 80.0},
         "curve_ms": {1: 14.0, 4: 45.0, 8: 84.0},
+        "idle": {"worker": 0.0, "triton": 0.0, "broker": 0.0},
         "light": point(),
         "full": point(
             rate_hz=50.0, frames_per_batch=8.0, worker_ms=3.0, broker_ms=2.0, p50_ms=None

@@ -65,6 +65,6 @@ def test_an_object_that_is_not_as_it_was_sent_is_told(
         return seconds, found
 
     monkeypatch.setattr(cstore, "carried", losing)
-    found = cstore.measure("storescp", "storescp", quiet, objects=8, rounds=1)
+    found = cstore.measure("bare", "storescp", quiet, objects=8, rounds=1)
     assert not found.equal
     assert "storescp: 7 of 8 bit-exact" in found.note

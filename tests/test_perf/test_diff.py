@@ -83,11 +83,42 @@ def test_latencies_at_other_rates_are_not_judged() -> None:
     assert found["latency p50"] == "not judged"
 
 
-def test_a_search_finds_less_only_beyond_what_searches_differ() -> None:
-    assert words(of_runs(loaded(), changed(loaded(), rate_hz=36.0)))["highest rate"] == (
-        "within noise"
-    )
-    assert words(of_runs(loaded(), changed(loaded(), rate_hz=30.0)))["highest rate"] == "slower"
+def searched(rate_hz: float, *, held: bool = True) -> RunRecord:
+    last = msgspec.structs.replace(loaded().points[-1], held=held)
+    return changed(loaded(), rate_hz=rate_hz, points=[*loaded().points, last])
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "word"),
+    [
+        (searched(40.0), searched(36.0), "within noise"),
+        (searched(40.0), searched(30.0), "slower"),
+        (searched(40.0), searched(40.0, held=False), "slower"),
+        (searched(10.0, held=False), searched(10.0), "faster"),
+        (searched(40.0, held=False), searched(30.0, held=False), "not judged"),
+    ],
+)
+def test_a_search_finds_less_only_beyond_what_searches_differ(
+    a: RunRecord, b: RunRecord, word: str
+) -> None:
+    assert words(of_runs(a, b))["highest rate"] == word
+
+
+def test_a_percentile_of_a_handful_of_frames_is_not_judged() -> None:
+    few = [loaded(latency, seconds=12) for latency in (smooth, slower(20))]  # 480 frames
+    found = words(of_runs(*few))
+    assert (found["latency p90"], found["latency p99"]) == ("slower", "not judged")
+
+
+def test_what_a_reader_must_know_of_either_run_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = changed(loaded(), broker="pip", notes=["a short run"])
+    a, b = written(tmp_path, "a.json", loaded()), written(tmp_path, "b.json", other)
+    assert main(["diff", a, b]) == 0
+    shown = capsys.readouterr().out
+    assert "note: not the same broker: kafka and pip" in shown
+    assert "note: B: a short run" in shown
 
 
 @pytest.mark.parametrize("fields", [{"lost": 1}, {"statuses": {"dead-letter": 1}}])
@@ -174,7 +205,8 @@ def test_the_command_exits_with_1_where_something_is_slower(
     assert main(["diff", b, a]) == 0
     capsys.readouterr()
     assert main(["diff", a, b]) == 1
-    assert capsys.readouterr().out.startswith("slower")
+    out = capsys.readouterr().out
+    assert out.index("\nslower") < out.index("\nnot judged") < out.index("\nwithin noise")
     assert main(["diff", a, b, "--json"]) == 1
     found = json.loads(capsys.readouterr().out)
     assert "latency p50" in found["slower"]

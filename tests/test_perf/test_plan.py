@@ -41,6 +41,14 @@ def test_what_is_paid_once_a_batch_is_the_line_through_both_loads() -> None:
     assert frame_ms + batch_ms / 8 == pytest.approx(3.0)
 
 
+def test_what_is_spent_without_a_frame_is_on_no_frames_bill() -> None:
+    idle = {"worker": 4.0, "triton": 0.0, "broker": 2.0}  # ms a second, at 4 frames a second
+    found, plain = costs(idle=idle), costs()
+    assert sum(found.split("worker")) == pytest.approx(5.5)
+    assert sum(found.split("broker")) == pytest.approx(2.5)
+    assert found.wait_s > plain.wait_s
+
+
 def test_works_add_up_to_what_the_processes_spent() -> None:
     found = costs()
     works = found.works(found.small.pixels)
@@ -223,6 +231,39 @@ def test_gpus_are_counted_only_where_their_rate_is_given() -> None:
     assert row.gpus == pytest.approx(1_000 * CINE.mean_hz / 2_000)
 
 
+def test_a_fleet_that_misses_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "SERIES", 40)
+    own = Unit(cores=1, scanners=1.0, p99_ms=90.0, busy=0.1, frames_per_batch=1.0)
+    row = row_for(costs(), Wanted([QUICK], 20.0), own, 1)
+    assert not row.held
+    assert "missed**" in table([row])
+
+
+def test_the_brokers_pay_for_small_batches() -> None:
+    rows = [
+        row_for(
+            costs(),
+            Wanted([CINE], 100.0),
+            Unit(cores=2, scanners=5.0, p99_ms=90.0, busy=0.6, frames_per_batch=size),
+            100_000,
+        )
+        for size in (1.0, 8.0)
+    ]
+    assert rows[0].brokers > 1.3 * rows[1].brokers
+
+
+def test_a_run_that_has_missed_ends_and_a_long_objective_is_waited_for() -> None:
+    def over(objective_ms: float) -> unit.Seen:
+        wanted = Wanted([QUICK], objective_ms)
+        dues = list(share([QUICK], 60.0, 60.0, seed=1))  # twice what a core can do
+        return simulated(costs(), wanted, 1, dues, len(dues))
+
+    short, long = over(200.0), over(60_000.0)
+    assert short.p99_ms > 200.0
+    assert short.latency.count < 0.5 * long.latency.count
+    assert long.p99_ms > 200.0
+
+
 @pytest.mark.usefixtures("short")
 def test_a_small_fleet_is_simulated_whole() -> None:
     own = Unit(cores=1, scanners=0.2, p99_ms=90.0, busy=0.1, frames_per_batch=1.0)
@@ -253,6 +294,15 @@ def test_a_quarter_is_what_may_be_between_them(simulated_hz: float, agrees: bool
     (row,) = a_check(simulated_hz=simulated_hz).rows
     assert row.agrees is agrees
     assert msgspec.json.decode(msgspec.json.encode(row), type=type(row)) == row
+
+
+def test_where_nothing_held_nothing_is_searched_near(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check, "STEPS", 3)
+    replay = Replay(costs(), 1)
+    assert check._searched(replay.run, 40.0, 5.0, quiet) == [0.0]  # 30 ms is a frame's own time
+    found = check._searched(replay.run, 60.0, 100.0, quiet)
+    assert len(found) == 1 + check.REPEATS
+    assert all(0 < one < 60 for one in found)
 
 
 def test_a_stack_that_held_nothing_agrees_with_nothing() -> None:

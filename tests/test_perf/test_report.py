@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from perf.__main__ import main
-from perf.report.charts import bars, percentiles, processor, timeline, waterfall
+from perf.report.charts import bars, percentiles, processor, throughput, timeline, waterfall
 from perf.report.markup import tag
 from perf.report.page import as_html
 from perf.report.scale import Scale
@@ -141,6 +141,29 @@ def test_every_value_can_be_read_without_the_pictures() -> None:
         assert what in text
 
 
+def test_what_a_reader_must_know_comes_before_the_figures_and_once() -> None:
+    told = ["a short run", "the generator was the bottleneck: its sends were late"]
+    busy = msgspec.structs.replace(loaded().generator, was_bottleneck=True)
+    text = as_html(msgspec.structs.replace(loaded(), notes=told, generator=busy))
+    assert text.index("a short run") < text.index("<table")
+    assert text.count("generator was the bottleneck") == 1
+
+
+def test_a_burn_rate_draws_no_limit_of_its_own() -> None:
+    (asked,) = loaded().objectives
+    burn = msgspec.structs.replace(asked, name="p99: burn rate in any 10 s", observed_ms=None)
+    record = msgspec.structs.replace(loaded(), objectives=[asked, burn])
+    assert percentiles(record) == percentiles(loaded())
+    rows = [line for line in as_markdown(record).splitlines() if "burn rate in any" in line]
+    assert "| - |" in rows[0]
+
+
+def test_a_search_in_which_no_rate_held_found_none() -> None:
+    assert "not held 40 /s" in str(throughput(loaded()))
+    held = msgspec.structs.replace(loaded(), points=loaded().points[:1])
+    assert "found 40 /s" in str(throughput(held))
+
+
 def test_what_was_not_measured_is_never_zero() -> None:
     page = Page(as_html(empty()))
     assert not [name for name, _ in page.elements if name == "svg"]
@@ -148,6 +171,7 @@ def test_what_was_not_measured_is_never_zero() -> None:
     assert "the generator was the bottleneck" in page.text.lower()
     assert MISSING in as_markdown(empty())
     assert number(float("nan")) == number(None) == MISSING
+    assert number(-0.0) == number(-1e-9) == "0"
 
 
 def test_the_same_record_gives_the_same_bytes(tmp_path: Path) -> None:

@@ -47,7 +47,14 @@ def test_the_files_of_the_checkout_are_sound_and_every_scenario_is_documented() 
     assert set(found) >= {"burst", "overload", "faults"}
     for name in found:
         assert f"`{name}`" in text
-    for kind in (scenarios.Scenario, scenarios.Load, scenarios.Fault, slo.Objective, slo.Burn):
+    for kind in (
+        scenarios.Scenario,
+        scenarios.Load,
+        scenarios.Fault,
+        slo.Objective,
+        slo.Burn,
+        slo.Goodput,
+    ):
         for key in set(kind.__struct_fields__) - {"name"}:
             assert f"`{key}`" in text
 
@@ -87,6 +94,8 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
         (OBJECTIVE.replace("calm", "wild"), r"objective\[0\]: no scenario 'wild'; there are calm"),
         (OBJECTIVE + OBJECTIVE, r"objective\[1\]: bulk p99 <= 100 ms of calm is there already"),
         (OBJECTIVE.replace("= 99", "= 101"), r"objective\[0\].percentile"),
+        (OBJECTIVE + "[[goodput]]\nscenario = 'wild'\nshare = 0.9", r"goodput\[0\]: no scenario"),
+        (OBJECTIVE + "[[goodput]]\nscenario = 'calm'\nshare = 1.1", r"goodput\[0\].share"),
         (OBJECTIVE + "colour = 3", r"unknown field `colour` - at `.objective\[0\]`"),
         (
             OBJECTIVE.replace("= 99", "= 100") + "burn = { window_s = 5, limit = 2 }",
@@ -97,15 +106,17 @@ def test_a_file_that_is_missing_is_named(tmp_path: Path) -> None:
 def test_an_objective_that_is_wrong_is_refused_by_file_and_key(
     tmp_path: Path, text: str, words: str
 ) -> None:
+    path = objective_file(tmp_path, text)
+    read = slo.goodputs if "[[goodput]]" in text else slo.read
     with pytest.raises(TableError, match=words) as refused:
-        slo.read(["calm"], objective_file(tmp_path, text))
+        read(["calm"], path)
     assert "slo.toml" in str(refused.value)
 
 
 def test_shares_are_of_the_highest_rate_and_a_rate_that_was_asked_for_keeps_proportions() -> None:
     overload = scenarios.read()["overload"]
-    assert rates(overload, 100.0, None) == [300.0, 2.0]
-    assert rates(overload, 100.0, 151.0) == pytest.approx([150.0, 1.0])
+    assert rates(overload, 100.0, None) == [300.0, 4.0]
+    assert rates(overload, 100.0, 152.0) == pytest.approx([150.0, 2.0])
     with pytest.raises(ValueError, match="as fast as it can"):
         rates(scenarios.read()["offline"], None, None)
 

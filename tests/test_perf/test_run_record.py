@@ -14,12 +14,13 @@ import pytest
 from engine.metrics import STAGES
 from perf.baselines import decode as codecs
 from perf.load import trip as trips
+from perf.load.generator import Outcome
 from perf.load.recorder import Histogram, Summary, nanoseconds
 from perf.load.target import Answer
 from perf.load.trip import Trip
-from perf.run import gather, record, terminal
+from perf.run import gather, notes, record, terminal
 from perf.run.record import Bucket, GeneratorCost, RecordUnreadable, RunRecord, Verdict
-from perf.run.slo import Burn, Objective, judged
+from perf.run.slo import Burn, Goodput, Objective, judged, judged_goodput
 
 P99 = Objective(scenario="calm", percentile=99, limit_ms=100.0)
 
@@ -88,6 +89,15 @@ def test_a_lane_is_judged_alone_and_one_without_frames_has_missed() -> None:
     assert (none.met, none.observed_ms, none.burn_rate) == (False, None, None)
 
 
+def test_each_kind_has_its_own_latencies() -> None:
+    trips = [trip(kind="cine"), trip(kind="ct", latency_ms=500.0), trip(kind="ct", latency_ms=None)]
+    found = gather.kinds([*trips, trip()])
+    assert {kind: one.count for kind, one in found.items()} == {"cine": 1, "ct": 1}
+    assert found["ct"].max == 500.0
+    shown = terminal.text(run_record(kinds=found))
+    assert "ct: p50 500.0" in shown
+
+
 def test_a_budget_that_is_spent_at_once_burns_fast() -> None:
     """1,000 frames in 100 s, ten of them late: p99 is met, unless all ten were in one second."""
     objective = msgspec.structs.replace(P99, burn=Burn(window_s=5.0, limit=14.4))
@@ -98,6 +108,61 @@ def test_a_budget_that_is_spent_at_once_burns_fast() -> None:
     assert (calm.met, burnt.met) == (True, False)
     assert burnt.burn_rate == pytest.approx(10 / 51 / 0.01, abs=1e-3)
     assert burnt.name.startswith(calm.name)
+
+
+@pytest.mark.parametrize(
+    ("offered_hz", "answered", "dead", "met", "share"),
+    [
+        (300.0, 900, 0, True, 0.9),
+        (300.0, 900, 1, False, 0.899),
+        (300.0, 500, 0, False, 0.5),
+        (50.0, 500, 0, True, 1.0),  # no more was offered
+    ],
+)
+def test_goodput_is_results_a_second_of_the_highest_rate(
+    offered_hz: float, answered: int, dead: int, met: bool, share: float
+) -> None:
+    """In 10 s, with 100 frames a second as the highest rate."""
+    summary = Summary.of(Histogram([1]))
+    ran = Outcome(
+        sent=answered,
+        answered=answered,
+        seconds=10.0,
+        rate_hz=answered / 10,
+        latency_ms=summary,
+        lag_ms=summary,
+        statuses={"degraded": answered - dead, "dead-letter": dead},
+        cpu_s=0.0,
+    )
+    asked = Goodput("overload", 0.9)
+    found = judged_goodput(asked, ran, offered_hz=offered_hz, highest_hz=100.0)
+    assert found.met == met
+    assert found.share == pytest.approx(share)
+    record = run_record(objectives=[found])
+    assert (record.met, record.limits) == (met, [])
+    word = "met   " if met else "MISSED"
+    assert terminal.verdict(found).startswith(f"{word}  goodput >= 90 % of the highest rate: ")
+
+
+def test_a_generator_that_uses_a_whole_core_says_so() -> None:
+    summary = Summary.of(Histogram([nanoseconds(0.01)] * 10))
+    ran = Outcome(
+        sent=10,
+        answered=10,
+        seconds=1.0,
+        rate_hz=10.0,
+        latency_ms=summary,
+        lag_ms=Summary.of(Histogram([1])),
+        statuses={},
+        cpu_s=1.0,
+        busy=0.97,
+    )
+    assert (ran.was_bottleneck, ran.was_late) == (True, False)
+    (said,) = notes._of_the_generator(ran)
+    assert "the generator was the bottleneck: it used 0.97 of a core" in said
+    calm = msgspec.structs.replace(ran, busy=0.1)
+    assert not calm.was_bottleneck
+    assert not list(notes._of_the_generator(calm))
 
 
 def test_the_frames_that_can_claim_a_percentile() -> None:
@@ -132,11 +197,13 @@ def test_the_stages_add_up_to_the_latency() -> None:
 def test_a_trip_is_what_the_answer_says_of_the_frame() -> None:
     frame = codecs.message(np.zeros((8, 8), np.uint16), codecs.NATIVE)
     begun = trips.begun(msgspec.structs.replace(frame, accepted_ns=1_000_000, lane="stat"), 5.0)
-    said = b'{"stages_ms": {"infer": 3.0}, "accepted_ns": 3000000, "published_ns": 9000000}'
+    said = b"""{"stages_ms": {"infer": 3.0}, "accepted_ns": 3000000, "published_ns": 9000000,
+        "model": {"name": "unet", "version": "3", "digest": "0123456789abcdef"}}"""
     ended = trips.ended(begun, Answer(frame.id, 5.02, "ok", said))
     assert (ended.lane, ended.status, ended.due_s) == ("stat", "ok", 5.0)
     assert ended.latency_ms == pytest.approx(20.0)
     assert (ended.send_ms, ended.path_ms, ended.stages_ms) == (2.0, 6.0, {"infer": 3.0})
+    assert ended.model == "unet version 3, sha256 0123456789ab"
     assert ended.bytes == 128 + len(said)
     for silent in (b"", b"{}", b"[1"):
         ended = trips.ended(begun, Answer(frame.id, 5.02, "dead-letter", silent))
