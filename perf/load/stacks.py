@@ -34,7 +34,7 @@ class Side:
     servers: Sequence[Server]
     settings: Settings
 
-    def run(self, order: Poisson | Backlog) -> Outcome:
+    def run(self, order: Poisson | Constant | Backlog) -> Outcome:
         """Load it; raise `TargetFailed` where a frame has no answer, or became a dead letter."""
         outcome = self.loader.run(order)
         if outcome.lost:

@@ -6,12 +6,14 @@ not measured is None, and `Costs.load` refuses a file that lacks what a plan nee
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import msgspec
 
-SCHEMA = "scanstream.costs.v1"
+SCHEMA = "scanstream.costs.v2"
 FILE = Path(__file__).with_name("costs.json")
 MIB = 1 << 20
 
@@ -23,8 +25,8 @@ class CostsUnreadable(ValueError):
 class Point(msgspec.Struct, frozen=True, kw_only=True):
     """The stack under one load: processor ms a frame of each process, and its latency.
 
-    `frames_per_batch` is what Triton counted. `p50_ms` is None under a backlog, where it means
-    nothing.
+    `frames_per_batch` is what Triton counted. `p50_ms` and `mean_ms` are None under a backlog,
+    where they mean nothing.
     """
 
     rate_hz: float
@@ -34,6 +36,7 @@ class Point(msgspec.Struct, frozen=True, kw_only=True):
     broker_ms: float
     generator_ms: float
     p50_ms: float | None
+    mean_ms: float | None
 
 
 class Size(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,7 +72,10 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     what else differs between them is paid once a batch. `batch_ms` is Triton's processor time by
     batch size, on one thread; `curve_ms` is the
     same as the client sees it. `contention` is by how much the stages take longer on all cores at
-    once than on one. `hash_ms_per_mib` is the SHA-256 of a claim check.
+    once than on one. `spread` is a frame's time under the light load over the mean, at evenly
+    spaced quantiles, the least and the largest included: what the operating system, garbage
+    collectors and timers add to work that is always the same. `hash_ms_per_mib` is the SHA-256 of
+    a claim check.
     """
 
     schema: str
@@ -89,6 +95,7 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
     idle: dict[str, float]
     light: Point
     full: Point
+    spread: list[float]
     result_bytes: int
     hash_ms_per_mib: float
 
@@ -158,4 +165,13 @@ class Costs(msgspec.Struct, frozen=True, kw_only=True):
         works, alone = self.works(self.small.pixels), self.batch_ms[1] / 1e3
         # what the broker spends once a batch is on no frame's way
         on_the_way = sum(works) - works.broker_batch_s
-        return max(0.0, (self.light.p50_ms or 0.0) / 1e3 - on_the_way - alone)
+        return max(0.0, (self.light.mean_ms or 0.0) / 1e3 - on_the_way - alone)
+
+
+def factors(spread: Sequence[float], seed: int) -> Iterator[float]:
+    """Yield by how much each frame takes longer than the mean, drawn from `Costs.spread`."""
+    numbers, last = random.Random(seed), len(spread) - 1
+    while True:
+        below, part = divmod(numbers.random() * last, 1)
+        low, high = spread[int(below)], spread[min(last, int(below) + 1)]
+        yield low + part * (high - low)

@@ -25,7 +25,7 @@ from perf.baselines.in_process import served_file
 from perf.compare.machine import commit, machine
 from perf.load.frames import cine, mixed
 from perf.load.generator import Outcome
-from perf.load.orders import Backlog, Poisson
+from perf.load.orders import Backlog, Constant
 from perf.load.processor import processor_seconds
 from perf.load.stacks import broker_only, chosen_broker
 from perf.load.stages import measuring
@@ -36,8 +36,9 @@ Progress = Callable[[str], None]
 COMMAND = "python -m perf plan --measure"
 STAGE_S, ROUNDS = 6.0, 3
 BATCH_S = 3.0
-LIGHT_HZ, LIGHT_S = 4.0, 45.0  # at this rate batches of one and idle cores
+LIGHT_HZ, LIGHT_S = 8.0, 75.0  # at this rate a frame is answered before the next one comes
 IDLE_S = 15.0
+QUANTILES = 201
 FULL = Backlog(outstanding=128, seconds=20.0, warm_s=3.0, budget_ms=60_000, drain_s=60.0, keep=True)
 WARM = FULL._replace(seconds=30.0, keep=False)  # a Java broker is compiled while it runs
 
@@ -63,8 +64,8 @@ def measure(progress: Progress) -> Costs:
         full, outcome = _point(stack, FULL, progress)
         idle = _idle(stack)
         progress(f"idle, processor ms a second: {idle}")
-        light_order = Poisson(LIGHT_HZ, LIGHT_S, seed=7, budget_ms=1_000.0, drain_s=30.0)
-        light, _ = _point(stack, light_order, progress)
+        light_order = Constant(LIGHT_HZ, LIGHT_S, budget_ms=1_000.0, drain_s=30.0)
+        light, alone = _point(stack, light_order, progress)
     return Costs(
         schema=SCHEMA,
         machine=about,
@@ -83,6 +84,7 @@ def measure(progress: Progress) -> Costs:
         idle=idle,
         light=light,
         full=full,
+        spread=_spread(alone),
         result_bytes=round(statistics.mean(map(len, outcome.kept.values()))),
         hash_ms_per_mib=_hash_ms(),
     )
@@ -170,7 +172,7 @@ def _idle(stack: Pinned) -> dict[str, float]:
     }
 
 
-def _point(stack: Pinned, order: Poisson | Backlog, progress: Progress) -> tuple[Point, Outcome]:
+def _point(stack: Pinned, order: Constant | Backlog, progress: Progress) -> tuple[Point, Outcome]:
     """Return what each process spent a frame under this load."""
     spent_s, (frames, batches) = stack.spent(), stack.batches()
     outcome = stack.run(order)
@@ -184,9 +186,20 @@ def _point(stack: Pinned, order: Poisson | Backlog, progress: Progress) -> tuple
         broker_ms=each["broker"],
         generator_ms=1e3 * outcome.cpu_s / outcome.answered,
         p50_ms=None if isinstance(order, Backlog) else outcome.latency_ms.p50,
+        mean_ms=None if isinstance(order, Backlog) else statistics.mean(_times(outcome)),
     )
     progress(f"{point}")
     return point, outcome
+
+
+def _times(outcome: Outcome) -> list[float]:
+    return [one.latency_ms for one in outcome.trips if one.latency_ms is not None]
+
+
+def _spread(outcome: Outcome) -> list[float]:
+    times = np.array(_times(outcome))
+    quantiles = np.quantile(times, np.linspace(0, 1, QUANTILES))
+    return [round(float(one), 3) for one in quantiles / times.mean()]
 
 
 def _hash_ms() -> float:

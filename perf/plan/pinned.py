@@ -21,7 +21,7 @@ from engine.local.stack import MODELS, Role, create_topics
 from engine.local.triton import Triton
 from engine.messages import FrameMessage
 from perf.load.generator import Outcome
-from perf.load.orders import Backlog, Poisson
+from perf.load.orders import Backlog, Constant, Poisson
 from perf.load.process import Loader
 from perf.load.processor import processor_seconds, trees
 from perf.load.stacks import MakeBroker, Side, warmed
@@ -39,7 +39,7 @@ class Pinned:
     cores: tuple[list[int], list[int]]
     groups: dict[str, list[int]]
 
-    def run(self, order: Poisson | Backlog) -> Outcome:
+    def run(self, order: Poisson | Constant | Backlog) -> Outcome:
         """Load it; raises `TargetFailed` as `Side.run` does."""
         return self.side.run(order)
 

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from itertools import accumulate, count
+from itertools import accumulate
 
 from perf.load.generator import Outcome
 from perf.load.orders import Poisson
 from perf.load.recorder import Histogram, Summary
 from perf.load.schedule import poisson, until
 from perf.plan.clock import Clock, Cores, Done
-from perf.plan.costs import Costs, Works
+from perf.plan.costs import Costs, Works, factors
 from perf.plan.layout import SERIES, layout
-from perf.plan.unit import latencies, model_for, partition_of, rules_for
-from perf.plan.worker import Arrival, Broker, Frame, Worker, feed
+from perf.plan.unit import arrival, latencies, model_for, partition_of, rules_for
+from perf.plan.worker import Broker, Frame, Worker, feed
 
 PARTITIONS = 8  # the setting's default
 BACKLOG = 1_500  # frames
@@ -42,10 +42,10 @@ class Replay:
         broker = Broker(clock, cores, self._costs.wait_s, others)
         answered: list[Frame] = []
         workers = [self._worker(clock, cores, broker, answered, budget_s, core) for core in mine]
-        sent = count()
+        slower = factors(self._costs.spread, seed=3)
         arrivals = (
-            Frame(Arrival(at_s, partition_of(next(sent) % SERIES, PARTITIONS), self._works))
-            for at_s in due
+            Frame(arrival(at_s, partition_of(sent % SERIES, PARTITIONS), self._works, next(slower)))
+            for sent, at_s in enumerate(due)
         )
 
         def generate(works: Works, done: Done) -> None:

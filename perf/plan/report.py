@@ -81,6 +81,7 @@ def document(costs: Costs, plans: Plans, check: Check | None) -> str:
         points=_table(POINTS, [_point("light", costs.light), _point("backlog", costs.full)]),
         batches=", ".join(f"{size}: {ms:.3g}" for size, ms in costs.batch_ms.items()),
         wait_ms=1e3 * costs.wait_s,
+        worst=costs.spread[-1],
         idle=", ".join(f"{name} {ms:.3g}" for name, ms in costs.idle.items()),
         result_bytes=costs.result_bytes,
         agreement=AGREEMENT,

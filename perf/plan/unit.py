@@ -18,7 +18,7 @@ from engine.batcher import Curve
 from perf.load.frames import SERIES_BASE
 from perf.load.recorder import Histogram, nanoseconds
 from perf.plan.clock import Clock, Cores
-from perf.plan.costs import Costs, Works
+from perf.plan.costs import Costs, Works, factors
 from perf.plan.scanners import Due, Kind, share
 from perf.plan.worker import Arrival, Broker, Frame, Model, Rules, Worker, feed
 
@@ -102,8 +102,11 @@ def simulated(
         budget_s=wanted.objective_ms / 1e3,
         answered=lambda _: None,
     )
+    slower = factors(costs.spread, seed=3)
     coming = (
-        late.sent(Arrival(one.due_s, partition_of(one.series, PARTITIONS), works[one.kind]))
+        late.sent(
+            arrival(one.due_s, partition_of(one.series, PARTITIONS), works[one.kind], next(slower))
+        )
         for one in takewhile(lambda _: late.few, dues)
     )
     frames = feed(clock, coming, lambda _, done: done(), broker, lambda _: worker)
@@ -155,6 +158,11 @@ def works_of(costs: Costs, wanted: Wanted) -> dict[Kind, Works]:
         claim = kind.frame_bytes if kind.frame_bytes > wanted.inline_limit else 0
         found[kind] = scaled(costs.works(kind.pixels, claim_bytes=claim), costs.contention)
     return found
+
+
+def arrival(due_s: float, partition: int, works: Works, slower: float) -> Arrival:
+    """Return a frame that takes `slower` times as long as usual."""
+    return Arrival(due_s, partition, scaled(works, slower), slower)
 
 
 def scaled(works: Works, factor: float) -> Works:

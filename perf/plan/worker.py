@@ -19,11 +19,15 @@ from perf.plan.costs import Works
 
 
 class Arrival(NamedTuple):
-    """A frame that is due at the generator. `partition` is of the topic, from 0."""
+    """A frame that is due at the generator. `partition` is of the topic, from 0.
+
+    It takes `slower` times as long as `works` and its batch say, wherever it is.
+    """
 
     due_s: float
     partition: int
     works: Works
+    slower: float = 1.0
 
 
 class Model(NamedTuple):
@@ -81,9 +85,9 @@ class Broker:
         self._clock, self._cores, self._allowed = clock, cores, allowed
         self._wait_s = wait_s / 2  # on the way in, and on the way out
 
-    def carry(self, work_s: float, done: Done) -> None:
+    def carry(self, work_s: float, done: Done, slower: float = 1.0) -> None:
         """Have one record carried; `done` once whoever reads has it."""
-        self.work(work_s, lambda: self._clock.after(self._wait_s, done))
+        self.work(work_s, lambda: self._clock.after(slower * self._wait_s, done))
 
     def work(self, work_s: float, done: Done) -> None:
         """Take processor time only."""
@@ -174,7 +178,7 @@ class Worker:
         self.frames += len(batch.frames)
         works, size = batch.frames[0].arrival.works, len(batch.frames)
         self._broker.work(works.broker_batch_s, lambda: None)
-        compute_s = self._model.batch.seconds(size)
+        compute_s = batch.frames[0].arrival.slower * self._model.batch.seconds(size)
         self._loop.run(
             works.batch_s, lambda: self._instances.run(compute_s, lambda: self._inferred(batch))
         )
@@ -202,10 +206,11 @@ class Worker:
             return
         partition.releasing = True
         works = partition.frames[0].arrival.works
-        self._loop.run(works.publish_s, lambda: self._publish(partition, works))
+        slower = partition.frames[0].arrival.slower
+        self._loop.run(works.publish_s, lambda: self._publish(partition, works, slower))
 
-    def _publish(self, partition: _Partition, works: Works) -> None:
-        self._broker.carry(works.broker_out_s, lambda: self._released(partition))
+    def _publish(self, partition: _Partition, works: Works, slower: float) -> None:
+        self._broker.carry(works.broker_out_s, lambda: self._released(partition), slower)
 
     def _released(self, partition: _Partition) -> None:
         frame = partition.frames.popleft()
@@ -237,7 +242,8 @@ def feed(
     def send(frame: Frame) -> None:
         frames.append(frame)
         works, worker = frame.arrival.works, worker_of(frame.arrival.partition)
-        generate(works, lambda: broker.carry(works.broker_in_s, lambda: worker.take(frame)))
+        slower = frame.arrival.slower
+        generate(works, lambda: broker.carry(works.broker_in_s, lambda: worker.take(frame), slower))
         arrive()
 
     arrive()

@@ -18,6 +18,7 @@ def point(**given: Any) -> Point:
         "broker_ms": 3.0,
         "generator_ms": 0.5,
         "p50_ms": 30.0,
+        "mean_ms": 30.0,
     }
     return Point(**(whole | given))
 
@@ -47,6 +48,7 @@ def costs(**given: Any) -> Costs:
         "full": point(
             rate_hz=50.0, frames_per_batch=8.0, worker_ms=3.0, broker_ms=2.0, p50_ms=None
         ),
+        "spread": [1.0, 1.0],
         "result_bytes": 2_000,
         "hash_ms_per_mib": 0.7,
     }
