@@ -17,7 +17,8 @@ from engine.local.processes import Server
 from engine.local.stack import LocalBroker, LocalStack, Role, create_topics
 from engine.messages import FrameMessage
 from perf.load.generator import Outcome
-from perf.load.process import Backlog, Loader, Poisson
+from perf.load.orders import Backlog, Constant, Poisson
+from perf.load.process import Loader
 from perf.load.processor import processor_seconds
 from perf.load.target import TargetFailed
 
