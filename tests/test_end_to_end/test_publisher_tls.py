@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import socket
 import ssl
 import threading
@@ -12,6 +15,7 @@ import pytest
 from kafka_certificates import Authority
 
 from engine.config import Settings
+from engine.ingest.loop import ClosableLoop
 from engine.ingest.publisher import Publisher
 
 NOT_KAFKA = b"\x00\x00\x00\x02ab"  # too short for any answer of Kafka's protocol
@@ -37,10 +41,13 @@ class Impostor:
             if self._listener.fileno() < 0 or not plain.recv(1, socket.MSG_PEEK):
                 plain.close()
                 return
-            secured = self._context.wrap_socket(plain, server_side=True)
-            self._open.append(secured)
-            secured.recv(4096)
-            secured.sendall(NOT_KAFKA)
+            try:
+                secured = self._context.wrap_socket(plain, server_side=True)
+                self._open.append(secured)
+                secured.recv(4096)
+                secured.sendall(NOT_KAFKA)
+            except OSError:  # cut in the middle
+                plain.close()
             self.answered.set()
 
     def close(self) -> None:
@@ -70,3 +77,32 @@ def test_a_publisher_closes_while_tls_says_goodbye(impostor: tuple[Impostor, Set
     assert server.answered.wait(10)
     assert publisher.wait_connected(0.5) is False
     publisher.close()  # warnings are errors: a connection left open would fail the test
+
+
+@pytest.mark.parametrize("turns", range(12))
+def test_a_connection_that_is_still_being_made_is_cut(
+    impostor: tuple[Impostor, Settings], turns: int
+) -> None:
+    """The loop is closed `turns` turns into connecting; a socket left open would be a warning."""
+    server, settings = impostor
+    assert settings.ssl_ca is not None
+    trust = ssl.create_default_context(cafile=str(settings.ssl_ca))
+    host, port = server.address.split(":")
+    loop = ClosableLoop()
+
+    async def connect() -> None:
+        await loop.create_connection(
+            asyncio.Protocol, host, int(port), ssl=trust, server_hostname="localhost"
+        )
+
+    async def some_turns() -> None:
+        making = loop.create_task(connect())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        making.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await making
+
+    loop.run_until_complete(some_turns())
+    loop.cut_and_close()
+    gc.collect()
