@@ -17,7 +17,7 @@ from engine.observe.role import Shown
 from engine.observe.worker import WorkerNotes
 from engine.pipeline import Pipeline
 from engine.routes import Routes
-from engine.store import LocalStore
+from engine.store import open_store
 from streams.base import new_app, tell_ready
 from streams.budget import Budget
 from streams.hold import Hold
@@ -105,7 +105,7 @@ class _Life:
             routes=self._routes,
             models=models.clients,
             answered=models.answered,
-            store=LocalStore(settings.store),
+            store=open_store(settings),
             max_frame_bytes=settings.max_frame_bytes,
             max_batch=settings.max_batch,
             max_wait_s=settings.max_wait_ms / 1e3,

@@ -11,12 +11,13 @@ from pathlib import Path
 
 from engine.config import Settings
 from engine.errors import LocalStackError
+from engine.ingest.intake import Intake
 from engine.ingest.publisher import Publisher
 from engine.ingest.scp import Gateway
 from engine.observe.gateway import GatewayNotes
 from engine.observe.role import Shown
 from engine.routes import Routes
-from engine.store import LocalStore
+from engine.store import open_store
 
 HELP = "Accept DICOM objects (C-STORE, C-ECHO), store them, and publish their frames."
 EXAMPLE = "scanstream gateway --port 11112 --broker 127.0.0.1:9092"
@@ -45,8 +46,9 @@ def run(args: argparse.Namespace) -> int:
     notes = GatewayNotes(shown.instruments, shown.spans)
     publisher = Publisher(settings, notes.confirmed)
     keywords = Routes.load(settings.routes).keywords
-    store = LocalStore(settings.store)
-    gateway = Gateway(settings, store, publisher, keywords=keywords, notes=notes)
+    store = open_store(settings)
+    intake = Intake(settings, store, publisher, keywords=keywords, notes=notes)
+    gateway = Gateway(settings, intake)
     shown.start()
     publisher.start()
     try:

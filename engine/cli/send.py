@@ -21,7 +21,7 @@ from engine.ingest.validate import Limits, read_file
 from engine.routes import Routes
 from engine.send import Refusal, SendReport, find_files, send_dicom
 from engine.send.dicom import Progress as Tick
-from engine.store import LocalStore
+from engine.store import open_store
 
 HELP = "Send DICOM files as a scanner does, or straight to Kafka as a producer does."
 EXAMPLE = "scanstream send study/ --to dicom --address 127.0.0.1:11112 --rate 20"
@@ -117,7 +117,7 @@ def _publish_file(path: Path, settings: Settings, publisher: Publisher, stat: bo
         messages(
             instance,
             origin,
-            store=LocalStore(settings.store),
+            store=open_store(settings),
             inline_limit=settings.inline_limit,
             wire_codec=settings.wire_codec,
         )

@@ -11,9 +11,9 @@ import os
 import threading
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, cast
 
 from engine.config import Settings
+from engine.ingest.intake import Intake
 from engine.ingest.scp import Gateway
 from engine.messages import FrameMessage
 from engine.routes import Routes
@@ -33,8 +33,8 @@ def main() -> None:
     vars(os)["fsync"] = lambda _: None
     settings = Settings.load()
     keywords = Routes.load(settings.routes).keywords
-    nobody = cast(Any, Nobody())
-    Gateway(settings, LocalStore(settings.store), nobody, keywords=keywords).start()
+    intake = Intake(settings, LocalStore(settings.store), Nobody(), keywords=keywords)
+    Gateway(settings, intake).start()
     Path(os.environ["SCANSTREAM_READY_FILE"]).touch()
     threading.Event().wait()
 

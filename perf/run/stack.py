@@ -14,7 +14,7 @@ from engine.config import Settings
 from engine.local.processes import Server
 from engine.local.stack import MODELS, LocalStack
 from engine.messages import FrameMessage
-from engine.store import LocalStore
+from engine.store import open_store
 from perf.load.generator import Outcome
 from perf.load.process import Backlog, Loader, Where
 from perf.load.processor import processor_seconds
@@ -134,7 +134,7 @@ def _sent(samples: Samples, target: str, settings: Settings) -> dict[str, list[F
     limit = settings.inline_limit
     if all(len(one.value) <= limit for frames in samples.values() for one in frames):
         return {kind: list(frames) for kind, frames in samples.items()}
-    store = LocalStore(settings.store)
+    store = open_store(settings)
     return {kind: claimed(frames, store, limit) for kind, frames in samples.items()}
 
 

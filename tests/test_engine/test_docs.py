@@ -18,7 +18,7 @@ from result_records import result
 from engine.cli import COMMANDS, main, parser_of
 from engine.config import Settings
 from engine.decode import available
-from engine.ingest import header, scp
+from engine.ingest import header, intake, scp
 from engine.ingest.syntaxes import SYNTAXES
 from engine.messages import Finding
 from engine.postprocess.masks import encode_mask
@@ -170,8 +170,13 @@ def test_sop_classes_are_those_negotiated() -> None:
 
 def test_statuses_are_those_answered() -> None:
     told = [int(row[0], 16) for row in rows(CONFORMANCE, "Statuses of C-STORE")]
-    assert told == [scp.SUCCESS, scp.OUT_OF_RESOURCES, scp.MISMATCH, scp.CANNOT_UNDERSTAND]
-    assert set(told[1:]) == set(scp.REASONS)
+    assert told == [
+        intake.SUCCESS,
+        intake.OUT_OF_RESOURCES,
+        intake.MISMATCH,
+        intake.CANNOT_UNDERSTAND,
+    ]
+    assert set(told[1:]) == set(intake.REASONS)
 
 
 def test_what_an_object_must_be_is_what_is_checked() -> None:

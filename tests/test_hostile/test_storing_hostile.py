@@ -10,6 +10,7 @@ import pytest
 from dicom_objects import build, file_of
 
 from engine.config import Settings
+from engine.ingest.intake import Intake
 from engine.ingest.scp import Gateway
 from engine.ingest.validate import read_file
 from engine.keys import object_key
@@ -26,8 +27,10 @@ class Published:
     def __init__(self) -> None:
         self.messages: list[FrameMessage] = []
 
-    def publish(self, messages: Iterable[FrameMessage]) -> None:
+    def publish(self, messages: Iterable[FrameMessage]) -> int:
+        before = len(self.messages)
         self.messages += messages
+        return len(self.messages) - before
 
 
 @pytest.fixture
@@ -38,7 +41,8 @@ def published() -> Published:
 @pytest.fixture
 def gateway(tmp_path: Path, published: Published) -> Iterator[Gateway]:
     """A gateway that listens, in this process."""
-    gateway = Gateway(Settings(port=_free_port()), LocalStore(tmp_path / "store"), published)
+    settings = Settings(port=_free_port())
+    gateway = Gateway(settings, Intake(settings, LocalStore(tmp_path / "store"), published))
     gateway.start()
     yield gateway
     gateway.drain()
