@@ -16,7 +16,7 @@ from onnx import helper
 from tritonclient.grpc.model_config_pb2 import DataType, ModelConfig
 
 from engine.builds import network
-from engine.builds.trial import check_probabilities, pictures, try_out
+from engine.builds.trial import check_numbers, check_probabilities, pictures, try_out
 from engine.builds.wrap import Meaning, wrapped
 from engine.enhance import CHAINS
 from engine.errors import BuildRefused, ConfigError
@@ -122,6 +122,7 @@ def _wrapped(wish: Wish, net: onnx.ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except Exception as error:  # onnx's errors have no common base
         raise BuildRefused(f"ONNX refuses the wrapped network: {network.line(error)}") from error
+    check_numbers(model, pictures(wish.chain))
     if meaning.probabilities:
         check_probabilities(model, pictures(wish.chain))
     return bytes(model.SerializeToString(deterministic=True))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper
 
 from engine.builds.network import line
-from engine.builds.wrap import CHANCES, SIDE
+from engine.builds.wrap import CHANCES, GIVEN, SIDE
 from engine.enhance import enhance_array
 from engine.errors import BuildRefused
 from engine.phantom import Phantom
@@ -64,20 +64,41 @@ def try_out(data: bytes, labels: Sequence[str], images: Bytes) -> None:
         )
 
 
+def check_numbers(model: onnx.ModelProto, images: Bytes) -> None:
+    """Raise `BuildRefused` where a wrapped network gives what is no number.
+
+    Its answer does not always tell: on processors with AVX-512 OpenVINO's sigmoid makes 0 of NaN.
+    """
+    if np.any(np.isnan(_inside(model, GIVEN, images))):
+        raise BuildRefused(
+            "the network gives values that are no numbers (NaN) for a phantom's frames: check"
+            " --scale, and the network itself"
+        )
+
+
 def check_probabilities(model: onnx.ModelProto, images: Bytes) -> None:
     """Raise `BuildRefused` where the planes that a wrapped network gives leave [0, 1]."""
-    probe = onnx.ModelProto()
-    probe.CopyFrom(model)
-    shape = ["N", None, SIDE, SIDE]
-    probe.graph.output.append(helper.make_tensor_value_info(CHANCES, TensorProto.FLOAT, shape))
-    core = openvino.Core()
-    compiled = core.compile_model(core.read_model(probe.SerializeToString()), "CPU", EXACT)
-    found = compiled.create_infer_request().infer({"image": images})[CHANCES]
+    found = _inside(model, CHANCES, images)
     if not np.all((found >= 0) & (found <= 1)):
         raise BuildRefused(
             f"the output has values from {found.min():.3g} to {found.max():.3g}, and"
             " --probabilities says [0, 1]: leave it out where these are logits"
         )
+
+
+def _inside(model: onnx.ModelProto, name: str, images: Bytes) -> NDArray[np.float32]:
+    """Return a value inside the wrapped network, float32 [N, planes, rows, columns]."""
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    shape = ["N", None, None, None]
+    probe.graph.output.append(helper.make_tensor_value_info(name, TensorProto.FLOAT, shape))
+    try:
+        core = openvino.Core()
+        compiled = core.compile_model(core.read_model(probe.SerializeToString()), "CPU", EXACT)
+        found: NDArray[np.float32] = compiled.create_infer_request().infer({"image": images})[name]
+    except RuntimeError as error:
+        raise BuildRefused(f"OpenVINO cannot run it: {line(error)}") from error
+    return found
 
 
 def _check_ports(model: Any) -> None:

@@ -16,6 +16,7 @@ from onnx import TensorProto, compose, helper, numpy_helper
 
 SIDE = 256  # of the pictures that every chain draws
 INSIDE = "net/"  # in front of the network's own names, so that none is one of ours
+GIVEN = "given"  # what the network gives, float32 [N, planes, rows, columns]; no output
 CHANCES = "chances"  # the planes' probabilities, float32 [N, planes, 256, 256]; no output
 
 
@@ -144,7 +145,7 @@ def _by_channel(numbers: tuple[float, ...], shapes: Shapes) -> NDArray[np.float3
 
 def _label(graph: _Graph, shapes: Shapes, meaning: Meaning) -> None:
     """From what the network gives to `mask` and `confidence`."""
-    value = graph.add("Cast", INSIDE + shapes.output_name, to=TensorProto.FLOAT)
+    value = graph.add("Cast", INSIDE + shapes.output_name, name=GIVEN, to=TensorProto.FLOAT)
     if shapes.output_side != SIDE:
         value = graph.resized(value, SIDE)
     labels = len(meaning.labels)
