@@ -79,6 +79,10 @@ def make_app(settings: Settings, shown: Shown | None = None) -> faust.App:
     async def publish() -> None:
         await desk.publish_due()
 
+    @app.timer(SEEK_AGAIN_S)  # type: ignore[untyped-decorator]
+    async def look_back() -> None:
+        await desk.look_back()
+
     return app
 
 
@@ -95,6 +99,9 @@ class SeriesDesk:
         self._series = raw_topic(app, SERIES)
         self._alerts = raw_topic(app, ALERTS)
         self._assigned: set[int] = set()
+        self._ours: list[Any] = []  # the topic partitions of the results
+        self._taken = 0
+        self._taken_before = 0
         self._recovered = False
         self._next: dict[Any, int] = {}  # the offset that comes next, by topic partition
         self._sought_s: dict[Any, float] = {}
@@ -110,6 +117,7 @@ class SeriesDesk:
     async def take(self, event: Any) -> None:
         """Keep one result; acknowledge it when the table's changelog is confirmed."""
         message = event.message
+        self._taken += 1
         if not await self._is_next(message):
             return
         now_s = time.time()
@@ -143,7 +151,8 @@ class SeriesDesk:
 
     async def on_assigned(self, app: Any, assigned: Any, **_: Any) -> None:
         """Note which partitions are ours, and say that this process is part of the group."""
-        self._assigned = {tp.partition for tp in assigned if tp.topic == RESULTS}
+        self._ours = [tp for tp in assigned if tp.topic == RESULTS]
+        self._assigned = {tp.partition for tp in self._ours}
         tell_ready()
 
     async def on_revoked(self, app: Any, revoked: Any, **_: Any) -> None:
@@ -164,6 +173,23 @@ class SeriesDesk:
         self._recovered = True
         log.info("%d series recovered", len(self._book))
 
+    async def look_back(self) -> None:
+        """Read again what was passed over at the end of a partition, where nothing comes after it.
+
+        To be called every `SEEK_AGAIN_S`; it looks only when nothing was taken in between.
+        """
+        quiet, self._taken_before = self._taken == self._taken_before, self._taken
+        if not (quiet and self._recovered and self._ours):
+            return
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for tp, end in (await self._app.consumer.highwaters(*self._ours)).items():
+                    expected = await self._expected(tp)
+                    if end > expected and self._taken == self._taken_before:
+                        await self._read_again(tp, expected)
+        except Exception as error:  # a timer that raises would end the app
+            log.warning("cannot look back: %s", type(error).__name__)
+
     async def _is_next(self, message: Any) -> bool:
         """Return whether no record was passed over; else have Faust read it again.
 
@@ -171,20 +197,29 @@ class SeriesDesk:
         that they leave would also keep their partition from ever committing again.
         """
         tp = message.tp
-        consumer = self._app.consumer
-        if tp not in self._next:
-            earliest = (await consumer.earliest_offsets(tp))[tp]
-            self._next[tp] = max(earliest, consumer._committed_offset.get(tp) or 0)
-        expected = self._next[tp]
+        expected = await self._expected(tp)
         if message.offset > expected:
-            now_s = time.monotonic()
-            if now_s - self._sought_s.get(tp, -SEEK_AGAIN_S) >= SEEK_AGAIN_S:
-                self._sought_s[tp] = now_s
-                log.warning("%s was read past offset %d; reading it again", tp, expected)
-                await consumer.seek(tp, expected)
+            if time.monotonic() - self._sought_s.get(tp, -SEEK_AGAIN_S) >= SEEK_AGAIN_S:
+                await self._read_again(tp, expected)
         elif message.offset == expected:
             self._sought_s.pop(tp, None)
         return bool(message.offset == expected)
+
+    async def _expected(self, tp: Any) -> int:
+        """Return the offset that comes next; at first what is committed, or the earliest."""
+        if tp not in self._next:
+            consumer = self._app.consumer
+            earliest = (await consumer.earliest_offsets(tp))[tp]
+            self._next.setdefault(tp, max(earliest, consumer._committed_offset.get(tp) or 0))
+        return self._next[tp]
+
+    async def _read_again(self, tp: Any, offset: int) -> None:
+        """Have Faust go back to `offset`, or to what retention has left after it."""
+        consumer = self._app.consumer
+        self._sought_s[tp] = time.monotonic()
+        self._next[tp] = at = max(offset, (await consumer.earliest_offsets(tp))[tp])
+        log.warning("%s was read past offset %d; reading it again", tp, at)
+        await consumer.seek(tp, at)
 
     async def _alert(self, alerts: Iterable[Alert]) -> None:
         for alert in alerts:

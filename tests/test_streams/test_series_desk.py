@@ -17,13 +17,16 @@ TP = ("scanstream.results", 0)
 class Consumer:
     """The part of Faust's consumer that the desk uses."""
 
-    def __init__(self, *, committed: int | None, earliest: int) -> None:
+    def __init__(self, *, committed: int | None, earliest: int, end: int = 0) -> None:
         self._committed_offset = {TP: committed}
-        self._earliest = earliest
+        self._earliest, self._end = earliest, end
         self.sought: list[int] = []
 
     async def earliest_offsets(self, tp: Any) -> Mapping[Any, int]:
         return {tp: self._earliest}
+
+    async def highwaters(self, *tps: Any) -> Mapping[Any, int]:
+        return dict.fromkeys(tps, self._end)
 
     async def seek(self, tp: Any, offset: int) -> None:
         self.sought.append(offset)
@@ -61,3 +64,25 @@ async def test_a_hole_is_read_again_once_and_in_order() -> None:
 async def test_a_repeat_is_not_taken_again() -> None:
     consumer = Consumer(committed=0, earliest=0)
     assert await taken(consumer, [0, 1, 0, 1, 2]) == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    ("end", "earliest", "taken_since", "recovered", "sought"),
+    [
+        (20, 0, 0, True, [18]),  # passed over, and nothing comes after it
+        (20, 19, 0, True, [19]),  # of what was passed over, retention has left the last
+        (18, 0, 0, True, []),  # everything was read
+        (20, 0, 1, True, []),  # still reading
+        (20, 0, 0, False, []),  # the table recovers
+    ],
+)
+async def test_what_was_passed_over_at_the_end_is_read_again(
+    end: int, earliest: int, taken_since: int, recovered: bool, sought: list[int]
+) -> None:
+    consumer = Consumer(committed=18, earliest=earliest, end=end)
+    app = SimpleNamespace(consumer=consumer, topic=lambda *_, **__: None)
+    desk = SeriesDesk(app, None, Settings())
+    desk._ours, desk._recovered = [TP], recovered
+    desk._taken += taken_since
+    await desk.look_back()
+    assert consumer.sought == sought
