@@ -13,10 +13,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-emit-index-url \
           --no-emit-find-links --no-header --python-version 3.11
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint kafka rtx lock clean
+.PHONY: help setup demo test lint kafka chaos chaos-long rtx lock clean
 
 help: ## show this
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-7s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## install everything into .venv (quick when it is up to date)
 	@:
@@ -35,6 +35,12 @@ lint: setup ## style, types and the import arrows
 
 kafka: setup ## fetch Apache Kafka's jars (Java 17 and Maven), for the tests and scanstream up --kafka
 	$(BIN)/python -m engine.local.kafka
+
+chaos: setup ## the fault table in its short form: 45 minutes, docs/reliability.md
+	$(BIN)/python -m perf chaos --form short
+
+chaos-long: setup ## the fault table in full: some hours
+	$(BIN)/python -m perf chaos --form long
 
 rtx: setup ## install TensorRT-RTX (NVIDIA's licence, 0.1 GB), which builds engines without a GPU
 	@$(PIP) --require-hashes --no-deps -r requirements/rtx.txt

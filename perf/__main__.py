@@ -6,6 +6,7 @@ import argparse
 import sys
 
 from perf import decoders
+from perf.chaos import command as chaos
 from perf.compare import command as compare
 from perf.faults import command as faults
 from perf.gpu import command as gpu
@@ -24,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
         epilog="example: python -m perf compare clahe",
     )
     commands = made.add_subparsers(required=True, metavar="COMMAND")
-    for module in (compare, decoders, diff, faults, gpu, plan, report, run, soak):
+    for module in (chaos, compare, decoders, diff, faults, gpu, plan, report, run, soak):
         module.add_parser(commands)
     return made
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import msgspec
 
@@ -56,17 +57,23 @@ def freeze(stack: LocalStack, loader: Loader, rate_hz: float, seed: int, for_s: 
     """SIGSTOP the server and its models' processes under load, for so long."""
 
     def fault() -> None:
-        pid = stack.triton.pid
-        frozen = sorted(trees([pid])) if pid else []
-        for each in frozen:
-            os.kill(each, signal.SIGSTOP)
-        try:
+        with frozen(stack.triton.pid):
             time.sleep(for_s)
-        finally:
-            for each in frozen:
-                os.kill(each, signal.SIGCONT)
 
     return _during(loader, "frozen", _order(rate_hz, BEFORE_S + for_s + AFTER_S, seed), fault)
+
+
+@contextmanager
+def frozen(pid: int | None) -> Iterator[None]:
+    """Hold a process and all below it for as long as the block lasts."""
+    held = sorted(trees([pid])) if pid else []
+    for each in held:
+        os.kill(each, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for each in held:
+            os.kill(each, signal.SIGCONT)
 
 
 def _order(rate_hz: float, seconds: float, seed: int) -> Poisson:

@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from chaos_stack import WORKERS, Scan
 
 from engine.config import Settings
 from engine.demo.run import frame_ids
 from engine.local.kafka import Kafka
-from engine.local.stack import LocalStack
-from engine.messages import DEAD_LETTER, RESULTS, DeadLetter, Result
+from engine.local.stack import LocalStack, Role
+from engine.messages import DEAD_LETTER, RESULTS, DeadLetter, FrameMessage, Result
 from engine.results import Reader
 from engine.send import send_dicom
+from perf.chaos.scanner import Scanner
+from perf.chaos.watcher import Watcher
+from perf.load.frames import cine
 
 ANSWER_LIMIT_S = 120.0
 
@@ -114,6 +119,74 @@ def dead_letters(stack: LocalStack) -> Callable[[int], list[DeadLetter]]:
         return found
 
     return lambda count: asyncio.run(read(count))
+
+
+@pytest.fixture(scope="module")
+def chaos(
+    tmp_path_factory: pytest.TempPathFactory, start_or_skip: Callable[[LocalStack], None]
+) -> Iterator[LocalStack]:
+    """A stack on Apache Kafka, with workers enough to take over from each other."""
+    folder = tmp_path_factory.mktemp("chaos")
+    settings = Settings(store=folder / "store", backoff_max_s=1.0)
+    made = LocalStack(folder, settings, workers=WORKERS, series=False, broker=Kafka(folder))
+    start_or_skip(made)
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="session")
+def samples() -> list[FrameMessage]:
+    """The frames that scanners of the chaos suite send."""
+    return [one.message for one in cine(wire_codec="none")]
+
+
+@pytest.fixture
+def watcher(chaos: LocalStack) -> Iterator[Watcher]:
+    """What reads everything that comes out of the stack."""
+    with Watcher(chaos.settings.broker) as made:
+        yield made
+
+
+@pytest.fixture
+def scan(chaos: LocalStack, samples: list[FrameMessage]) -> Iterator[Scan]:
+    """Return what starts scanners, each with a series of its own."""
+    started: list[Scanner] = []
+
+    def start(number: int, **how: Any) -> list[Scanner]:
+        names = range(len(started), len(started) + number)
+        made = [Scanner(chaos.settings, samples, name, **how) for name in names]
+        started.extend(made)
+        for one in made:
+            one.start()
+        return made
+
+    yield start
+    for one in started:
+        one.end()
+
+
+@pytest.fixture
+def own_gateway(chaos: LocalStack) -> Iterator[Callable[..., Role]]:
+    """Return what starts a gateway of a test's own, with other settings, on the stack's broker."""
+    started: list[Role] = []
+
+    def start(**changes: Any) -> Role:
+        role = Role(
+            f"gateway-{len(started) + 2}",
+            ["engine.cli", "gateway"],
+            chaos.folder,
+            chaos.settings,
+            ports=[None],
+        )
+        role.reserve()
+        role.settings = replace(chaos.settings, port=role.ports[0], **changes)
+        role.start()
+        started.append(role)
+        return role
+
+    yield start
+    for role in started:
+        role.stop()
 
 
 async def _read(
