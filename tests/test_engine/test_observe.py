@@ -16,7 +16,7 @@ from outcomes import letter, published
 from prometheus_client import generate_latest
 
 from engine.errors import FrameError
-from engine.ingest import scp
+from engine.ingest import intake
 from engine.messages import ModelRef
 from engine.metrics import BatchTimes, FrameLink, StageTimes
 from engine.observe.gateway import GatewayNotes
@@ -185,7 +185,7 @@ def test_what_is_rare_is_there_before_it_happens() -> None:
     assert set(re.findall(r"`([\w-]+)`", reasons)) == set(REASONS) >= {one.reason for one in kinds}
     for reason in REASONS:
         assert found[f'scanstream_dead_letters_total{{reason="{reason}"}}'] == 0
-    for refusal in scp.REASONS.values():
+    for refusal in intake.REASONS.values():
         assert found[f'scanstream_gateway_refused_total{{reason="{refusal}"}}'] == 0
     for kind in get_args(AlertKind):
         assert found[f'scanstream_series_alerts_total{{kind="{kind}"}}'] == 0
