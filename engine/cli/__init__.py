@@ -23,6 +23,8 @@ COMMANDS = {
     "series": "measure series from the results",
     "send": "send DICOM files as a scanner does",
     "results": "read results as a downstream consumer does",
+    "dead-letters": "list, show and retry what could not be done",
+    "reconcile": "compare accepted frames with answered ones, and drive the missing again",
     "inspect": "say what is in DICOM files, with a checksum of their pixels",
     "topics": "say what is on the topics, who reads them, and what waits",
     "config": "show every setting, its value, and where it came from",
@@ -66,7 +68,7 @@ def parser_of(name: str) -> argparse.ArgumentParser:
 
 
 def _module(name: str) -> ModuleType:
-    return importlib.import_module(f"engine.cli.{name}")
+    return importlib.import_module(f"engine.cli.{name.replace('-', '_')}")
 
 
 def _overview(name: str) -> int:
@@ -75,7 +77,7 @@ def _overview(name: str) -> int:
     if not asked:
         print(f"scanstream: no command `{name}`; these exist:", file=sys.stderr)
     lines = ["usage: scanstream COMMAND [-h] ...", ""]
-    lines += [f"  {command:<10}{text}" for command, text in COMMANDS.items()]
+    lines += [f"  {command:<14}{text}" for command, text in COMMANDS.items()]
     lines += ["", "example: scanstream demo --frames 240 --out out/demo"]
     print("\n".join(lines), file=sys.stdout if asked else sys.stderr)
     return 0 if asked else 2
