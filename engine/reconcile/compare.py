@@ -51,8 +51,8 @@ async def balance(settings: Settings, tick: Tick = lambda _: None) -> Balance:
     `BrokerUnavailable`.
     """
     done: dict[tuple[str, int], int] = {}
-    for lane in TOPIC_OF_LANE:
-        done |= await committed(settings, f"{settings.group}-{lane}")
+    for lane, topic in TOPIC_OF_LANE.items():
+        done |= await committed(settings, f"{settings.group}-{lane}", topic)
     made = Balance()
     frames: dict[bytes, Place] = {}
     for topic in TOPIC_OF_LANE.values():
