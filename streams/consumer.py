@@ -7,16 +7,22 @@ seconds were fetched, dropped, and not read again until the worker restarted.
 After a seek back it goes on with the batch that it had fetched before. That raises the offset from
 which it drops what it has read, so that what was sought is dropped as it comes; and it notes what
 lies between as a gap, over which a commit may then step.
+
+A commit that the broker refuses is taken for done (faust#316): what it would have committed is
+forgotten, and the partition commits nothing any more.
 """
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import faust
 from faust.transport.drivers import aiokafka as driver
+
+log = logging.getLogger(__name__)
 
 STALE_LIMIT_S = 30.0  # no batch is older; what was sought may have been deleted in the meantime
 
@@ -42,6 +48,29 @@ class MendedConsumer(driver.Consumer):  # type: ignore[misc]
         """Read on from `offset`."""
         self._goes_back(partition, offset)
         await super().seek(partition, offset)
+
+    async def _commit_offsets(self, offsets: Mapping[Any, int], **more: Any) -> bool:
+        """Commit; return whether it is done. What was refused goes with the next commit."""
+        before = {tp: self._committed_offset[tp] for tp in offsets}
+        generation, done = self.app.consumer_generation_id, False
+        try:
+            done = bool(await super()._commit_offsets(offsets, **more))
+        finally:
+            if not done and generation == self.app.consumer_generation_id:
+                for tp, offset in offsets.items():
+                    self._put_back(tp, before[tp], offset)
+        return done
+
+    def _put_back(self, tp: Any, first: int | None, offset: int) -> None:
+        """Give Faust back the acknowledgements from `first` on that it took out for a commit."""
+        if tp not in self.assignment():
+            return  # another's now, which reads again from the commit before
+        acked = range(offset - 1 if first is None else first, offset)
+        known = self._acked_index[tp]
+        self._acked[tp].extend(each for each in acked if each not in known)
+        known.update(acked)
+        self._committed_offset[tp] = first
+        log.warning("a commit of %s was refused; it goes with the next", tp)
 
     def _goes_back(self, tp: Any, offset: int) -> None:
         """Note a seek, before it happens; one forward leaves nothing stale behind it."""
