@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import sys
 from collections import defaultdict
-from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaProducer
+from commits import PART, Commits, Reply
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
-from intervaltree import IntervalTree
-from mode.utils.logging import CompositeLogger
 
 from engine.config import Settings
 from streams.base import new_app
@@ -91,81 +88,32 @@ async def test_a_seek_forward_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch
     assert not consumer._is_stale(tp, 6)
 
 
-class Commits:
-    """A consumer whose broker answers as it is told to, and what it was asked."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, committed: int | None) -> None:
-        self.tp, self.assigned = TP("f", 0), {TP("f", 0)}
-        self.asked: list[int] = []
-        self.answers: list[bool | Exception] = []
-        self.consumer = made = a_consumer()
-        made._acked, made._acked_index = defaultdict(list), defaultdict(set)
-        made._gap = defaultdict(IntervalTree)
-        made._committed_offset = defaultdict(lambda: None, {self.tp: committed})
-        made.in_transaction, made.log = False, CompositeLogger(logging.getLogger(__name__))
-        nothing = SimpleNamespace(on_commit=lambda _: None, on_tp_commit=lambda _: None)
-        made.app = SimpleNamespace(
-            tables=nothing, monitor=nothing, producer=self, consumer_generation_id=1
-        )
-        monkeypatch.setattr(driver.Consumer, "_commit", lambda _, offsets: self._answer(offsets))
-        monkeypatch.setattr(driver.Consumer, "assignment", lambda _: self.assigned)
-
-    async def flush(self) -> None:
-        """The producer's."""
-
-    async def _answer(self, offsets: Any) -> bool:
-        self.asked.append(offsets[self.tp])
-        answer = self.answers.pop(0)
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
-
-    def acknowledge(self, *offsets: int) -> None:
-        self.consumer._acked[self.tp].extend(offsets)
-        self.consumer._acked_index[self.tp].update(offsets)
-
-    async def commit(self, answer: bool | Exception) -> None:
-        self.answers.append(answer)
-        with suppress(ConnectionError):
-            await self.consumer._commit_tps([self.tp], start_new_transaction=False)
-
-    async def _handle_attached(self, _: Any) -> None:
-        """Nothing is attached."""
-
-
 @pytest.mark.parametrize("committed", [None, 3])
 @pytest.mark.parametrize("refusal", [False, ConnectionError("cut")])
 @pytest.mark.parametrize("later", [(), (7, 8)])
 async def test_a_commit_that_was_refused_is_made_again(
-    monkeypatch: pytest.MonkeyPatch,
-    committed: int | None,
-    refusal: bool | Exception,
-    later: tuple[int, ...],
+    committed: int | None, refusal: Reply, later: tuple[int, ...]
 ) -> None:
     """Faust's own takes it for done, and passes over what comes later (faust#316)."""
-    commits = Commits(monkeypatch, committed)
-    monkeypatch.setattr(driver.Consumer, "_handle_attached", commits._handle_attached)
-    commits.acknowledge(3, 4, 5, 6)
-    await commits.commit(refusal)
-    commits.acknowledge(*later)
-    await commits.commit(refusal)
-    await commits.commit(True)
+    consumer: Any = Commits(committed)
+    consumer.acknowledge(3, 4, 5, 6)
+    await consumer.commit_answered(refusal)
+    consumer.acknowledge(*later)
+    await consumer.commit_answered(refusal)
+    await consumer.commit_answered(True)
     last = 9 if later else 7
-    assert commits.asked == [7, last, last]
-    assert commits.consumer._committed_offset[commits.tp] == last
-    assert not commits.consumer._acked[commits.tp]
+    assert consumer.asked == [7, last, last]
+    assert consumer._committed_offset[PART] == consumer.committed == last
+    assert not consumer._acked[PART]
 
 
-async def test_a_partition_that_has_gone_is_not_committed_again(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    commits = Commits(monkeypatch, 3)
-    monkeypatch.setattr(driver.Consumer, "_handle_attached", commits._handle_attached)
-    commits.acknowledge(3, 4)
-    commits.assigned = set()
-    await commits.commit(False)
-    assert not commits.asked
-    assert not commits.consumer._acked[commits.tp]
+async def test_a_partition_that_has_gone_is_not_committed_again() -> None:
+    consumer: Any = Commits(3)
+    consumer.acknowledge(3, 4)
+    consumer.assigned = set()
+    await consumer.commit_answered(False)
+    assert not consumer.asked
+    assert not consumer._acked[PART]
 
 
 def test_every_app_has_that_consumer() -> None:
