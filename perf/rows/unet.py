@@ -45,7 +45,8 @@ _BOUNDS = {
         "without VNNI or AMX an int8 multiply-add takes three instructions (VPMADDUBSW, VPMADDWD, "
         "VPADDD) and a float one takes one (VFMADD): loops of nothing else reach 91 and 51 "
         "thousand million multiply-adds a second on a core of the AMD EPYC with AVX2, 1.8x; more "
-        "than that is saved memory traffic; 8x is for processors with either, not measured here"
+        "than that is saved memory traffic; with VNNI it is 3.4x (docs/performance-method.md), 8x "
+        "is for AMX: not measured"
     ),
 }
 
