@@ -38,6 +38,11 @@ class Settings:
     ae_title: str = "SCANSTREAM"
     stat_ae_titles: tuple[str, ...] = ()
     max_associations: int = 16
+    max_associations_of_address: int = 16
+    gateway_processes: int = 1
+    gateway_inflight_bytes: int = 1024 * MIB
+    gateway_silence_s: float = 60.0
+    gateway_least_rate: float = 1024.0
     max_object_bytes: int = 1024 * MIB
     inline_limit: int = 1 * MIB
     wire_codec: str = "auto"

@@ -26,6 +26,10 @@ _CHOICES = {
 }
 _AT_LEAST_ONE = (
     "max_associations",
+    "max_associations_of_address",
+    "gateway_processes",
+    "gateway_inflight_bytes",
+    "gateway_silence_s",
     "max_object_bytes",
     "inline_limit",
     "partitions",

@@ -5,6 +5,7 @@ EngineError
  ├ LocalStackError          a child server is missing  -> say what to install, exit 1
  ├ BuildRefused             a build is not its source  -> nothing is kept, exit 1
  ├ RejectedInstance         bad DICOM object           -> answer the sender, never retry
+ ├ AssociationFault         a DICOM peer errs or left  -> end its association, serve the others
  ├ FrameError               this frame cannot be done  -> three tries, then a dead letter
  │  ├ BadMessage            not a frame message        -> dead letter at once
  │  ├ ClaimUnreadable       its stored value is gone     -> three tries, then a dead letter
@@ -45,6 +46,18 @@ class RejectedInstance(EngineError):
     def __init__(self, message: str, *, status: int = 0xC000) -> None:
         super().__init__(message)
         self.status = status
+
+
+class AssociationFault(EngineError):
+    """A DICOM peer breaks the protocol or is gone; nobody else is concerned.
+
+    `source` and `reason` are those of the A-ABORT that it gets (PS3.8 9.3.8); `source` is None
+    where nobody is left to be told.
+    """
+
+    def __init__(self, message: str, *, source: int | None, reason: int) -> None:
+        super().__init__(message)
+        self.source, self.reason = source, reason
 
 
 class FrameError(EngineError):

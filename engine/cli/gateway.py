@@ -6,7 +6,10 @@ import argparse
 import logging
 import os
 import signal
+import sys
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 from engine.config import Settings
@@ -14,6 +17,8 @@ from engine.errors import LocalStackError
 from engine.ingest.intake import Intake
 from engine.ingest.publisher import Publisher
 from engine.ingest.scp import Gateway
+from engine.ingest.upper.listener import Listener, Places
+from engine.ingest.upper.processes import Children, Seat
 from engine.observe.gateway import GatewayNotes
 from engine.observe.role import Shown
 from engine.routes import Routes
@@ -21,6 +26,9 @@ from engine.store import open_store
 
 HELP = "Accept DICOM objects (C-STORE, C-ECHO), store them, and publish their frames."
 EXAMPLE = "scanstream gateway --port 11112 --broker 127.0.0.1:9092"
+READY_FILE = "SCANSTREAM_READY_FILE"
+
+log = logging.getLogger(__name__)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,36 +50,86 @@ def run(args: argparse.Namespace) -> int:
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    seat = Seat.given()
+    if seat is None and settings.gateway_processes > 1:
+        serve_by_children(settings, [sys.executable, "-m", "engine.cli", "gateway"], stop)
+    else:
+        _serve(settings, seat, stop)
+    return 0
+
+
+def _serve(settings: Settings, seat: Seat | None, stop: threading.Event) -> None:
+    """Be the gateway, or the one of its processes that `seat` says."""
     shown = Shown("gateway", settings)
     notes = GatewayNotes(shown.instruments, shown.spans)
     publisher = Publisher(settings, notes.confirmed)
     keywords = Routes.load(settings.routes).keywords
     store = open_store(settings)
     intake = Intake(settings, store, publisher, keywords=keywords, notes=notes)
-    gateway = Gateway(settings, intake)
+    gateway = Gateway(settings, intake, share=1 if seat is None else seat.of)
     shown.start()
     publisher.start()
-    try:
-        gateway.start()
-    except OSError as error:
-        raise LocalStackError(
-            f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
-            " choose another with --port"
-        ) from None
-    notes.watch(lambda: gateway.associations)
+    begin(gateway, settings, seat, stop)
+    notes.watch(lambda: gateway.associations, lambda: gateway.inflight.used)
     shown.health.attach(publisher.loop, {"broker": publisher.check})
-    _say_ready(settings, gateway)
+    if seat is None:
+        _say_ready(settings, gateway.port)
     stop.wait()
     gateway.drain()
     publisher.close()
     shown.close()
-    return 0
 
 
-def _say_ready(settings: Settings, gateway: Gateway) -> None:
-    logging.getLogger(__name__).info(
-        "listening on %s:%d as %s", settings.host, gateway.port, settings.ae_title
+def begin(gateway: Gateway, settings: Settings, seat: Seat | None, stop: threading.Event) -> None:
+    """Let it listen, or take what its parent hands it; raise `LocalStackError`."""
+    if seat is not None:
+        gateway.warm()
+        seat.start(gateway.serve, stop.set)
+        return
+    try:
+        gateway.start()
+    except OSError as error:
+        raise _taken(settings, error) from None
+
+
+def serve_by_children(settings: Settings, command: list[str], stop: threading.Event) -> None:
+    """Listen, and let as many processes serve as the settings say, until `stop`."""
+
+    def environ(number: int) -> Mapping[str, str]:
+        inherited = {name: text for name, text in os.environ.items() if name != READY_FILE}
+        return {**inherited, **_of_child(settings, number).as_environ()}
+
+    places = Places(settings.max_associations, settings.max_associations_of_address)
+    children = Children(command, environ, settings.gateway_processes, places)
+    try:
+        listener = Listener(settings.host, settings.port, places, children.hand)
+    except OSError as error:
+        raise _taken(settings, error) from None
+    try:
+        children.start()
+        listener.start()
+        _say_ready(settings, listener.port)
+        stop.wait()
+    finally:
+        listener.stop()
+        children.stop()
+
+
+def _of_child(settings: Settings, number: int) -> Settings:
+    """Return the settings of one of the processes: each needs a metrics port of its own."""
+    first = settings.metrics_port
+    return replace(settings, metrics_port=first + number if first else 0)
+
+
+def _taken(settings: Settings, error: OSError) -> LocalStackError:
+    return LocalStackError(
+        f"cannot listen on {settings.host}:{settings.port}: {error.strerror};"
+        " choose another with --port"
     )
-    ready = os.environ.get("SCANSTREAM_READY_FILE")
+
+
+def _say_ready(settings: Settings, port: int) -> None:
+    log.info("listening on %s:%d as %s", settings.host, port, settings.ae_title)
+    ready = os.environ.get(READY_FILE)
     if ready:
         Path(ready).touch()

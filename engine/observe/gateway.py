@@ -49,7 +49,8 @@ class GatewayNotes:
             if self._spans is not None:
                 self._spans.accepted(frame, now_ns)
 
-    def watch(self, associations: Callable[[], int]) -> None:
-        """Let the open associations be counted at every scrape."""
+    def watch(self, associations: Callable[[], int], inflight: Callable[[], int]) -> None:
+        """Let the open associations, and the bytes in flight, be counted at every scrape."""
         if self._instruments is not None:
             self._instruments.watch("scanstream_gateway_associations", associations)
+            self._instruments.watch("scanstream_gateway_inflight_bytes", inflight)

@@ -151,6 +151,12 @@ GATEWAY = (
         (),
         "Associations that are open",
     ),
+    Metric(
+        "scanstream_gateway_inflight_bytes",
+        "gauge",
+        (),
+        "Bytes of the objects that are being received and accepted over DICOM",
+    ),
 )
 
 SERIES = (

@@ -184,4 +184,4 @@ def test_what_an_object_must_be_is_what_is_checked() -> None:
     assert all(name in text for name in header._SAMPLES_OF)
     assert f"{scp.PDU_BYTES:,} bytes" in text
     assert f"{scp.ACSE_TIMEOUT_S} s for the association" in text
-    assert f"{scp.NETWORK_TIMEOUT_S} s without traffic" in text
+    assert f"{Settings().gateway_silence_s:g} s without traffic" in text
