@@ -9,7 +9,6 @@ round every object must lie in the receiver's folder, its data set bit by bit as
 from __future__ import annotations
 
 import hashlib
-import shutil
 import subprocess
 import tempfile
 import time
@@ -158,12 +157,15 @@ def written(folder: Path, total: int, shares: int) -> tuple[list[Path], Digests]
 def carried(side: Side, shares: Sequence[Path]) -> tuple[float, Digests]:
     """Send all folders at once; return the seconds, and what lies in the receiver's folder.
 
-    The folder is empty again afterwards. Raises `RuntimeError` where a sender fails.
+    The folder is empty again afterwards. What was in it is moved away, not deleted: for a minute
+    ext4 does not use the inodes of deleted files again but passes over them one by one, which made
+    each new file cost 0.5 ms instead of 0.02. Raises `RuntimeError` where a sender fails.
     """
     seconds = _send(side.server, shares)
     found = Digests(digest(path) for path in _files(side.folder))
+    away = Path(tempfile.mkdtemp(prefix="round-", dir=side.folder.parent))
     for each in side.folder.iterdir():
-        shutil.rmtree(each) if each.is_dir() else each.unlink()
+        each.rename(away / each.name)
     return seconds, found
 
 

@@ -23,6 +23,7 @@ from perf.chaos.watcher import Watcher
 from perf.load.frames import cine
 
 ANSWER_LIMIT_S = 120.0
+About = Callable[[DeadLetter], bool]
 
 # Three nodes are about what dies and what is replicated; what a record holds is the same on one.
 ON_THREE_NODES = ("test_faults.py", "test_kafka.py")
@@ -103,22 +104,22 @@ def when_answered(stack: LocalStack) -> Callable[..., list[Result]]:
 
 
 @pytest.fixture
-def dead_letters(stack: LocalStack) -> Callable[[int], list[DeadLetter]]:
-    """Return what waits for that many dead letters, each seen once."""
+def dead_letters(stack: LocalStack) -> Callable[[int, About], list[DeadLetter]]:
+    """Return what waits for that many dead letters of those asked for, each seen once."""
 
-    async def read(count: int) -> list[DeadLetter]:
+    async def read(count: int, about: About) -> list[DeadLetter]:
         found = []
         async with (
             asyncio.timeout(ANSWER_LIMIT_S),
             Reader(stack.settings, DEAD_LETTER, DeadLetter, follow=True) as letters,
         ):
             async for letter in letters:
-                found.append(letter)
+                found += [letter] if about(letter) else []
                 if len(found) == count:
                     break
         return found
 
-    return lambda count: asyncio.run(read(count))
+    return lambda count, about: asyncio.run(read(count, about))
 
 
 @pytest.fixture(scope="module")

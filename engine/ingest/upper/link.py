@@ -60,6 +60,10 @@ class Link:
     def moving(self, now: bool = True) -> None:
         """Say that a message is under way, or is none: only then must there be progress."""
         self._moving = now
+        if now:
+            # A sender with Nagle's algorithm holds back an object's last bytes until what came
+            # before is acknowledged, which the kernel puts off for 40 ms once we have answered.
+            self._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         self._window_s = self._heard_s = time.monotonic()
         self._window_bytes = 0
 
